@@ -1,0 +1,110 @@
+//! Who may connect: tokens that the dialling side sends and the accepting side judges.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::proto::Claim;
+
+/// Gives the token for a connection to the peer of this name.
+pub(crate) type TokenSource = Arc<dyn Fn(&str) -> String + Send + Sync>;
+/// Judges the token of a dialling node; the error is told to it.
+pub(crate) type TokenValidator = Arc<dyn Fn(&Claim<'_>) -> Result<(), String> + Send + Sync>;
+
+/// Tokens of nodes that share a secret: `g1.<unix seconds>.<HMAC-SHA256 of time and name, in hex>`.
+///
+/// The secret itself is never sent, and a token is good for one name and [`LIFETIME_SECS`]. Within that time it can be
+/// replayed by whoever reads it off the wire, which only TLS prevents.
+#[derive(Clone)]
+pub(crate) struct SharedSecret {
+    mac: Hmac<Sha256>,
+}
+
+impl SharedSecret {
+    pub(crate) fn new(secret: &[u8]) -> Self {
+        Self { mac: Hmac::new_from_slice(secret).expect("HMAC takes keys of any length") }
+    }
+
+    /// The token of the node `name` at this time.
+    pub(crate) fn token(&self, name: &str, now: SystemTime) -> String {
+        let secs = unix_secs(now);
+        let mut token = format!("{VERSION}.{secs}.");
+        for byte in self.sign(secs, name).finalize().into_bytes() {
+            write!(token, "{byte:02x}").expect("a String takes all that is written to it");
+        }
+        token
+    }
+
+    /// # Errors
+    /// What is wrong with the token.
+    pub(crate) fn validate(&self, claim: &Claim<'_>, now: SystemTime) -> Result<(), String> {
+        let malformed = || "not a token of a shared secret".to_owned();
+        let mut parts = claim.token.splitn(3, '.');
+        let (Some(VERSION), Some(secs), Some(mac)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(malformed());
+        };
+        let secs: u64 = secs.parse().map_err(|_| malformed())?;
+        let mac = unhex(mac).ok_or_else(malformed)?;
+        // In constant time.
+        self.sign(secs, claim.name).verify_slice(&mac).map_err(|_| "signed with another secret".to_owned())?;
+        match unix_secs(now).abs_diff(secs) {
+            0..=LIFETIME_SECS => Ok(()),
+            age => Err(format!("token is {age} s old, or from the future")),
+        }
+    }
+
+    fn sign(&self, secs: u64, name: &str) -> Hmac<Sha256> {
+        let mut mac = self.mac.clone();
+        mac.update(VERSION.as_bytes());
+        mac.update(&secs.to_be_bytes());
+        mac.update(name.as_bytes());
+        mac
+    }
+}
+
+fn unix_secs(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+fn unhex(hex: &str) -> Option<Vec<u8>> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    let (pairs, []) = hex.as_bytes().as_chunks::<2>() else { return None };
+    pairs.iter().map(|[high, low]| u8::try_from(digit(high)? * 16 + digit(low)?).ok()).collect()
+}
+
+const VERSION: &str = "g1";
+/// How long a token is good for, before and after its time: as far as clocks may be apart.
+const LIFETIME_SECS: u64 = 300;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn validate(secret: &str, name: &str, token: &str, age_secs: u64) -> Result<(), String> {
+        let now = UNIX_EPOCH + Duration::from_secs(1_000_000 + age_secs);
+        SharedSecret::new(secret.as_bytes()).validate(&Claim { name, token }, now)
+    }
+
+    #[test]
+    fn a_token_is_good_for_its_name_its_secret_and_its_time() {
+        let then = UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let token = SharedSecret::new(b"secret").token("http://a:1", then);
+        assert_eq!(validate("secret", "http://a:1", &token, 300), Ok(()));
+        assert!(validate("secret", "http://a:1", &token, 301).unwrap_err().contains("301 s old"));
+        assert!(validate("secret", "http://b:1", &token, 0).unwrap_err().contains("another secret"));
+        assert!(validate("Secret", "http://a:1", &token, 0).unwrap_err().contains("another secret"));
+        assert!(!token.contains("secret"));
+    }
+
+    #[test]
+    fn garbage_is_refused() {
+        for token in ["", "g1", "g1.5", "g1.x.00", "g1.1000000.zz", "g1.1000000.0", "g2.1000000.00", "g1.1.é"] {
+            assert!(validate("secret", "http://a:1", token, 0).is_err(), "{token:?}");
+        }
+    }
+}

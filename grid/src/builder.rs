@@ -1,0 +1,328 @@
+//! Building a node, or a guest's connection.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::net::TcpListener as StdTcpListener;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+
+use crate::auth::{SharedSecret, TokenSource, TokenValidator};
+use crate::connection::Connection;
+use crate::context::Context;
+use crate::error::{ConnectError, RemoteError, StartError};
+use crate::handler::{Service, register, register_raw};
+use crate::limits::{Limits, Timeouts};
+use crate::manager::Manager;
+use crate::proto::{Claim, GUEST};
+use crate::rt::{Guard, Guests, Node, Peer, Registry, Settings, dial_once, keep_connected};
+use crate::transport::{Connector, NodeName, Scheme, Tcp};
+use crate::wire::HandlerId;
+
+/// What a node of the mesh and a guest have in common.
+struct Common {
+    name: Arc<str>,
+    route: Box<str>,
+    limits: Limits,
+    timeouts: Timeouts,
+    token_source: TokenSource,
+    token_validator: TokenValidator,
+    connector: Option<Arc<dyn Connector>>,
+    registry: Result<Registry, StartError>,
+}
+
+impl Common {
+    fn new(name: Arc<str>) -> Self {
+        Self {
+            name,
+            route: "/grid/v1".into(),
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            token_source: Arc::new(|_| String::new()),
+            token_validator: Arc::new(|_| Ok(())),
+            connector: None,
+            registry: Ok(Registry::default()),
+        }
+    }
+
+    /// The first fault is kept until the end.
+    fn register(&mut self, add: impl FnOnce(&mut Registry) -> Result<(), StartError>) {
+        if let Ok(registry) = &mut self.registry
+            && let Err(error) = add(registry)
+        {
+            self.registry = Err(error);
+        }
+    }
+
+    fn shared_secret(&mut self, secret: &[u8]) {
+        let secret = SharedSecret::new(secret);
+        let (source, own) = (secret.clone(), Arc::clone(&self.name));
+        self.token_source = Arc::new(move |_| source.token(&own, SystemTime::now()));
+        self.token_validator = Arc::new(move |claim| secret.validate(claim, SystemTime::now()));
+    }
+
+    fn settings(self, guests: Guests, remotes: &BTreeSet<Arc<str>>) -> Result<(Settings, Registry), StartError> {
+        let Self { name, route, limits, timeouts, token_source, token_validator, connector, registry } = self;
+        for remote in remotes {
+            let parsed = parse_name(remote)?;
+            if connector.is_none() && parsed.scheme == Scheme::Https {
+                return Err(StartError::NoTls((&**remote).into()));
+            }
+        }
+        if !route.starts_with('/') || route.contains(|c: char| c.is_whitespace() || "?#".contains(c)) {
+            return Err(StartError::InvalidRoute(route));
+        }
+        limits.validate()?;
+        timeouts.validate()?;
+        Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        let connector = connector.unwrap_or_else(|| Arc::new(Tcp));
+        let settings = Settings { name, route, limits, timeouts, token_source, token_validator, connector, guests };
+        Ok((settings, registry?))
+    }
+}
+
+fn parse_name(name: &str) -> Result<NodeName<'_>, StartError> {
+    NodeName::parse(name).map_err(|problem| StartError::InvalidName { name: name.into(), problem })
+}
+
+/// The settings that nodes and guests share, written once for both builders.
+macro_rules! common_settings {
+    () => {
+        /// Serves a service: the `..Server` that [`service`](macro@crate::service) generates.
+        ///
+        /// A handler id that is served twice is an error when the node starts, naming both services.
+        pub fn serve(mut self, service: impl Service) -> Self {
+            self.common.register(|registry| register(registry, service, None));
+            self
+        }
+
+        /// Serves a service under a subroute: calls reach it by [`Connection::subroute`]. The same service may be
+        /// served any number of times so.
+        pub fn serve_at(mut self, subroute: impl Into<Arc<str>>, service: impl Service) -> Self {
+            self.common.register(|registry| register(registry, service, Some(subroute.into())));
+            self
+        }
+
+        /// Serves a handler on bytes, for single requests by this id.
+        ///
+        /// An absent payload, which v1 calls nil, comes as an empty one. To answer with nil return `None`; an empty
+        /// `Bytes` is an empty answer.
+        pub fn single<H, F, R>(mut self, id: impl Into<HandlerId>, handler: H) -> Self
+        where
+            H: Fn(Context, Bytes) -> F + Send + Sync + 'static,
+            F: Future<Output = Result<R, RemoteError>> + Send + 'static,
+            R: Into<Option<Bytes>> + 'static,
+        {
+            self.common.register(|registry| register_raw(registry, id.into(), handler));
+            self
+        }
+
+        /// Lets in only those who know the same secret, and introduces itself with it.
+        ///
+        /// The secret is not sent: tokens are signed with it, and are good for one name and five minutes. Who reads one
+        /// off the wire can use it for that long; only TLS prevents that.
+        pub fn shared_secret(mut self, secret: impl AsRef<[u8]>) -> Self {
+            self.common.shared_secret(secret.as_ref());
+            self
+        }
+
+        /// Gives the token with which this side introduces itself to the peer whose name it gets, in the handshake and
+        /// as the bearer of the HTTP request. Called for each attempt to connect, and must not block. Default: the
+        /// empty token.
+        pub fn token_source(mut self, source: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
+            self.common.token_source = Arc::new(source);
+            self
+        }
+
+        /// The path of the WebSocket on every node. Default `/grid/v1`; MinIO's is `/minio/grid/v1`.
+        pub fn route(mut self, path: impl Into<Box<str>>) -> Self {
+            self.common.route = path.into();
+            self
+        }
+
+        /// Changes [`Limits`] from their defaults.
+        pub fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+            change(&mut self.common.limits);
+            self
+        }
+
+        /// Changes [`Timeouts`] from their defaults.
+        pub fn timeouts(mut self, change: impl FnOnce(&mut Timeouts)) -> Self {
+            change(&mut self.common.timeouts);
+            self
+        }
+
+        /// Opens byte streams to other nodes. Default: TCP.
+        pub fn connector(mut self, connector: impl Connector) -> Self {
+            self.common.connector = Some(Arc::new(connector));
+            self
+        }
+    };
+}
+
+/// Builds a [`Manager`].
+#[must_use = "a node does nothing until it is started"]
+pub struct ManagerBuilder {
+    common: Common,
+    peers: BTreeSet<Arc<str>>,
+    guests: Guests,
+    listen: Option<Listen>,
+}
+
+enum Listen {
+    Address(Box<str>),
+    Listener(StdTcpListener),
+}
+
+impl ManagerBuilder {
+    pub(crate) fn new(name: Arc<str>) -> Self {
+        Self { common: Common::new(name), peers: BTreeSet::new(), guests: Guests::default(), listen: None }
+    }
+
+    /// The names of the other nodes. All nodes may be given the same list: the own name in it is passed over.
+    pub fn peers<N: Into<Arc<str>>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.peers.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Lets processes outside the mesh connect, by [`grid::connect`](crate::connect). A guest passes the same check of
+    /// its token as a peer, and may then call all that is served.
+    pub fn allow_guests(mut self) -> Self {
+        self.guests = Guests::Allowed;
+        self
+    }
+
+    /// Judges the tokens with which others introduce themselves. The error is told to them. Must not block. Default:
+    /// every token is good.
+    pub fn token_validator(
+        mut self,
+        validate: impl Fn(&Claim<'_>) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.common.token_validator = Arc::new(validate);
+        self
+    }
+
+    /// Where to listen, such as `0.0.0.0:9000`. Default: the host and port of the node's name.
+    pub fn listen(mut self, address: impl Into<Box<str>>) -> Self {
+        self.listen = Some(Listen::Address(address.into()));
+        self
+    }
+
+    /// Listens at a socket that is bound already.
+    pub fn listener(mut self, listener: StdTcpListener) -> Self {
+        self.listen = Some(Listen::Listener(listener));
+        self
+    }
+
+    common_settings!();
+
+    /// Starts the node: binds and listens, and begins to dial its peers. Does not wait for them.
+    ///
+    /// # Errors
+    /// What cannot be built, or an address that cannot be had.
+    pub async fn start(mut self) -> Result<Manager, StartError> {
+        let listen = self.listen.take();
+        let address: Box<str> = match (&listen, parse_name(&self.common.name)?) {
+            (Some(Listen::Address(address)), _) => address.clone(),
+            (_, NodeName { host, port, .. }) if host.contains(':') => format!("[{host}]:{port}").into(),
+            (_, NodeName { host, port, .. }) => format!("{host}:{port}").into(),
+        };
+        let listener = match listen {
+            Some(Listen::Listener(listener)) => {
+                listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener))
+            }
+            _ => TcpListener::bind(&*address).await,
+        };
+        let listener = listener.map_err(|error| StartError::Bind { address, problem: error.to_string().into() })?;
+        let manager = self.build()?;
+        let node = Arc::clone(manager.node());
+        manager.node().shared.tasks.spawn(node.accept_forever(listener));
+        Ok(manager)
+    }
+
+    /// Starts the node without a listener of its own: it dials its peers, and serves what is brought to it by
+    /// [`Manager::accept`] or by the router of the feature `axum`.
+    ///
+    /// # Errors
+    /// What cannot be built.
+    pub fn build(mut self) -> Result<Manager, StartError> {
+        parse_name(&self.common.name)?;
+        self.peers.remove(&self.common.name);
+        let (settings, registry) = self.common.settings(self.guests, &self.peers)?;
+        let node = Node::new(settings, registry, self.peers);
+        node.dial_peers();
+        Ok(Manager::new(node))
+    }
+}
+
+impl fmt::Debug for ManagerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ManagerBuilder")
+            .field("name", &self.common.name)
+            .field("peers", &self.peers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Connects to a node from outside of its mesh: a client, a job, a test. Await it to get the [`Connection`].
+///
+/// The node must [`allow_guests`](ManagerBuilder::allow_guests). A guest always dials, reconnects like a peer, and can
+/// serve services too, so that the node can call it back through
+/// [`Context::connection`](crate::Context::connection).
+///
+/// ```no_run
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let connection = grid::connect("http://10.0.0.1:9000").shared_secret("the secret of the mesh").await?;
+/// let answer = connection.single(10_u8, "hello").await?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn connect(url: impl Into<Arc<str>>) -> Connect {
+    let guest = format!("{GUEST}{:032x}", fastrand::u128(..));
+    Connect { common: Common::new(guest.into()), url: url.into() }
+}
+
+/// Builds the connection of a guest: see [`connect`].
+#[must_use = "a guest connects when it is awaited"]
+pub struct Connect {
+    common: Common,
+    url: Arc<str>,
+}
+
+impl Connect {
+    common_settings!();
+
+    async fn connect(self) -> Result<Connection, ConnectError> {
+        let remotes = BTreeSet::from([Arc::clone(&self.url)]);
+        let (settings, registry) = self.common.settings(Guests::Refused, &remotes)?;
+        let guard = Arc::new(Guard(Arc::new(Node::new(settings, registry, remotes))));
+        let node = &guard.0;
+        let peer: Arc<Peer> = node.peer(&self.url).expect("the one peer that the node was built with");
+        let driver = dial_once(&peer, &node.registry).await?;
+        node.shared.tasks.spawn(keep_connected(Arc::clone(&peer), Arc::clone(&node.registry), driver));
+        peer.ready().await.map_err(|_| crate::error::LinkError::ShutDown)?;
+        Ok(Connection::of_guest(peer, guard))
+    }
+}
+
+impl IntoFuture for Connect {
+    type Output = Result<Connection, ConnectError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    /// Connects, or fails after one attempt; later losses of the link are mended in the background for as long as a
+    /// handle to the connection exists.
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.connect())
+    }
+}
+
+impl fmt::Debug for Connect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connect").field("url", &self.url).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,173 @@
+//! Values to msgpack and back, by serde.
+//!
+//! Byte slices and vectors are msgpack `bin`, also without `serde_bytes`, as v1 peers write them.
+
+use std::any::{Any, TypeId};
+
+use rmp_serde::Serializer;
+use rmp_serde::config::BytesMode;
+use rmp_serde::decode::ReadRefReader;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::description::Codec;
+use crate::error::{CodecError, RemoteError};
+use crate::wire::{PayloadBuf, is_one_value};
+
+/// Appends an encoded value.
+pub(crate) fn encode(codec: Codec, value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) -> Result<(), CodecError> {
+    let serializer = Serializer::new(out).with_bytes(BytesMode::ForceIterables);
+    let encoded = match codec {
+        Codec::Named => value.serialize(&mut serializer.with_struct_map()),
+        Codec::Compact => value.serialize(&mut { serializer }),
+    };
+    encoded.map_err(CodecError::new)
+}
+
+/// Decodes a value that may borrow from the payload. Structs are read in either form.
+pub(crate) fn decode<'de, T: Deserialize<'de>>(payload: &'de [u8]) -> Result<T, CodecError> {
+    T::deserialize(&mut deserializer(payload)).map_err(CodecError::new)
+}
+
+pub(crate) fn deserializer(payload: &[u8]) -> rmp_serde::Deserializer<ReadRefReader<'_, [u8]>> {
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(payload);
+    deserializer.set_max_depth(DEPTH_MAX);
+    deserializer
+}
+
+/// Encodes the answer of a handler; `()` is the empty payload.
+pub(crate) fn encode_answer<T: Serialize + 'static>(codec: Codec, answer: &T) -> Result<PayloadBuf, CodecError> {
+    let mut payload = PayloadBuf::new();
+    if TypeId::of::<T>() != TypeId::of::<()>() {
+        encode(codec, answer, payload.writer())?;
+    }
+    Ok(payload)
+}
+
+/// Decodes the answer of a handler. An empty payload stands for nil, so that `()` and `None` come out of it.
+pub(crate) fn decode_answer<T: DeserializeOwned>(payload: &[u8]) -> Result<T, CodecError> {
+    decode(if payload.is_empty() { &[NIL] } else { payload })
+}
+
+/// Encodes the error of a handler. A [`RemoteError`] is its bare text, as v1 peers have it.
+pub(crate) fn encode_fault<E: Serialize + 'static>(codec: Codec, fault: &E) -> Result<PayloadBuf, CodecError> {
+    if let Some(text) = (fault as &dyn Any).downcast_ref::<RemoteError>() {
+        return Ok(PayloadBuf::copy_from(text.message().as_bytes()));
+    }
+    let mut payload = PayloadBuf::new();
+    encode(codec, fault, payload.writer())?;
+    Ok(payload)
+}
+
+/// Decodes the error of a handler.
+///
+/// # Errors
+/// When the bytes are not one whole value of this type; a v1 peer may have sent a text instead.
+pub(crate) fn decode_fault<E: DeserializeOwned + 'static>(payload: &[u8]) -> Result<E, CodecError> {
+    let mut fault: Option<E> = None;
+    if let Some(text) = (&mut fault as &mut dyn Any).downcast_mut::<Option<RemoteError>>() {
+        *text = Some(RemoteError::new(String::from_utf8_lossy(payload).into_owned()));
+    }
+    match fault {
+        Some(fault) => Ok(fault),
+        None if is_one_value(payload) => decode(payload),
+        None => Err(CodecError::new("the error is not one msgpack value")),
+    }
+}
+
+/// How deep values may nest. Each level costs the decoder some hundred bytes of stack, of 2 MiB that a thread has.
+const DEPTH_MAX: usize = 128;
+/// The msgpack nil.
+const NIL: u8 = 0xc0;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Entry {
+        key: String,
+        data: Vec<u8>,
+    }
+
+    fn encoded(codec: Codec, value: &impl Serialize) -> Vec<u8> {
+        let mut out = Vec::new();
+        encode(codec, value, &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn structs_are_maps_or_arrays_and_both_are_read() {
+        let entry = Entry { key: "k".into(), data: vec![1, 2] };
+        let named = encoded(Codec::Named, &entry);
+        assert_eq!(named, b"\x82\xa3key\xa1k\xa4data\xc4\x02\x01\x02");
+        let compact = encoded(Codec::Compact, &entry);
+        assert_eq!(compact, b"\x92\xa1k\xc4\x02\x01\x02");
+        assert_eq!(decode::<Entry>(&named).as_ref(), Ok(&entry));
+        assert_eq!(decode::<Entry>(&compact), Ok(entry));
+    }
+
+    #[test]
+    fn bytes_are_bin_and_borrow() {
+        let bytes = encoded(Codec::Named, &[1_u8, 2, 3].as_slice());
+        assert_eq!(bytes, [0xc4, 3, 1, 2, 3]);
+        assert_eq!(decode::<&[u8]>(&bytes).unwrap().as_ptr(), bytes[2..].as_ptr());
+        assert_eq!(encoded(Codec::Named, &Some(vec![7_u8])), [0xc4, 1, 7]);
+        assert_eq!(decode::<Option<Vec<u8>>>(&[0xc4, 1, 7]), Ok(Some(vec![7])));
+        assert_eq!(decode::<Vec<u8>>(&[0xc4, 0]), Ok(vec![]));
+    }
+
+    #[test]
+    fn the_typed_payloads_of_v1_are_read_and_written() {
+        type Strings = BTreeMap<String, String>;
+        let one: Strings = [("key".to_owned(), "value".to_owned())].into();
+        let mss_one = b"\x81\xa3key\xa5value";
+        assert_eq!(encoded(Codec::Named, &one), mss_one);
+        assert_eq!(decode::<Strings>(mss_one), Ok(one.clone()));
+        assert_eq!(decode::<Option<Strings>>(&[NIL]), Ok(None));
+        assert_eq!(decode::<Strings>(&[0x80]), Ok(Strings::new()));
+        assert_eq!(decode::<Option<Vec<u8>>>(&[NIL]), Ok(None));
+        let values: BTreeMap<String, Vec<String>> = [("a".to_owned(), vec!["1".to_owned(), "2".to_owned()])].into();
+        assert_eq!(encoded(Codec::Named, &values), b"\x81\xa1a\x92\xa11\xa12");
+        assert_eq!(decode::<Vec<Strings>>(b"\x92\x81\xa3key\xa5value\x80"), Ok(vec![one, Strings::new()]));
+        assert_eq!(encoded(Codec::Named, &b"{\"A\":1}\n".to_vec()), b"\xc4\x08{\"A\":1}\n");
+    }
+
+    #[test]
+    fn an_empty_payload_is_unit_or_none() {
+        assert_eq!(decode_answer::<()>(&[]), Ok(()));
+        assert_eq!(decode_answer::<Option<u8>>(&[]), Ok(None));
+        assert!(decode_answer::<u8>(&[]).is_err());
+        assert!(encode_answer(Codec::Named, &()).unwrap().is_empty());
+        assert_eq!(encode_answer(Codec::Named, &Some(())).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_text_error_goes_bare_and_a_typed_one_whole() {
+        let text = encode_fault(Codec::Named, &RemoteError::new("boom")).unwrap();
+        assert_eq!(text.len(), 4);
+        assert_eq!(decode_fault(b"boom"), Ok(RemoteError::new("boom")));
+        assert_eq!(decode_fault::<Entry>(b"\x92\xa1k\xc4\x01\x01").unwrap().data, [1]);
+        assert!(decode_fault::<u8>(b"boom").is_err(), "a text whose first byte is a msgpack integer");
+        assert!(decode_fault::<Entry>(b"").is_err());
+    }
+
+    #[test]
+    fn a_deep_value_is_an_error_and_no_stack_overflow() {
+        #[derive(Debug, Deserialize)]
+        struct Nest(#[expect(dead_code, reason = "only decoded")] Vec<Nest>);
+        let mut deep = vec![0x91; 100_000];
+        deep.push(0x90);
+        assert!(decode::<Nest>(&deep).is_err());
+    }
+
+    #[test]
+    fn a_claimed_length_takes_no_memory() {
+        let claim = [0xdd, 0xff, 0xff, 0xff, 0xff];
+        assert!(decode::<Vec<u64>>(&claim).is_err());
+        let claim = [0xc6, 0xff, 0xff, 0xff, 0xff];
+        assert!(decode::<Vec<u8>>(&claim).is_err());
+    }
+}

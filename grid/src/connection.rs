@@ -1,0 +1,190 @@
+//! The lasting relation to another node, as its users see it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_util::stream;
+
+use crate::call::Call;
+use crate::error::{LinkError, RemoteError, ShutDown};
+use crate::rt::{Guard, LinkState, Peer};
+use crate::wire::{HandlerId, Subroute};
+
+/// A cheap handle to the connection with another node. It survives reconnects; clones are the same connection.
+///
+/// Generated clients are made from it; [`single`](Self::single) calls handlers by id.
+///
+/// A connection of [`grid::connect`](crate::connect) ends when its last handle is dropped. One of a
+/// [`Manager`](crate::Manager) lives as long as the node.
+#[derive(Clone)]
+pub struct Connection {
+    peer: Arc<Peer>,
+    subroute: Option<Arc<Subroute>>,
+    guest: Option<Arc<Guard>>,
+}
+
+impl Connection {
+    pub(crate) fn new(peer: Arc<Peer>) -> Self {
+        Self { peer, subroute: None, guest: None }
+    }
+
+    pub(crate) fn of_guest(peer: Arc<Peer>, guest: Arc<Guard>) -> Self {
+        Self { peer, subroute: None, guest: Some(guest) }
+    }
+
+    /// The name of the node at the other end.
+    #[must_use]
+    pub fn remote(&self) -> &str {
+        &self.peer.name
+    }
+
+    /// The name of the node at this end.
+    #[must_use]
+    pub fn local(&self) -> &str {
+        &self.peer.shared.settings.name
+    }
+
+    /// The same connection, for calls to what is served under this subroute
+    /// ([`ManagerBuilder::serve_at`](crate::ManagerBuilder::serve_at)).
+    ///
+    /// Subroutes nest: `subroute("a").subroute("b")` is `subroute("a/b")`. Parts are taken as they are; `a/` is not `a`.
+    #[must_use]
+    pub fn subroute(&self, part: &str) -> Self {
+        let subroute = match &self.subroute {
+            Some(outer) => outer.join(part),
+            None => Subroute::new(part),
+        };
+        Self { subroute: Some(Arc::new(subroute)), ..self.clone() }
+    }
+
+    /// Calls a handler by its id, with bytes for arguments and answer.
+    ///
+    /// For handlers of v1 peers and what the macro does not cover. The payload is copied once.
+    pub fn single(&self, handler: impl Into<HandlerId>, payload: impl AsRef<[u8]>) -> Call<Bytes, RemoteError> {
+        Call::raw(self.clone(), handler.into(), payload.as_ref())
+    }
+
+    /// Whether there is a link right now.
+    #[must_use]
+    pub fn state(&self) -> State {
+        State::of(&self.peer.state())
+    }
+
+    /// Waits until there is a link.
+    ///
+    /// # Errors
+    /// This node is shut down, before or while it waits.
+    ///
+    /// # Cancel safety
+    /// Waiting again loses nothing.
+    pub async fn ready(&self) -> Result<(), ShutDown> {
+        self.peer.ready().await
+    }
+
+    /// The state now, and then each change of it, until the node is shut down.
+    ///
+    /// Who reads slowly sees the latest state only; but a link that was lost and found in the meantime shows as a
+    /// second [`State::Connected`].
+    pub fn changes(&self) -> impl Stream<Item = State> + Send + Unpin + use<> {
+        let mut states = self.peer.watch();
+        states.mark_changed();
+        Box::pin(stream::unfold(Some(states), async |states| {
+            let mut states = states?;
+            states.changed().await.ok()?;
+            let state = State::of(&states.borrow_and_update());
+            let next = (state != State::Closed).then_some(states);
+            Some((state, next))
+        }))
+    }
+
+    /// What the connection has carried so far, over all its links.
+    #[must_use]
+    pub fn stats(&self) -> ConnectionStats {
+        let totals = self.peer.totals();
+        let state = self.peer.state();
+        let link = state.link();
+        ConnectionStats {
+            bytes_in: totals.bytes_in,
+            bytes_out: totals.bytes_out,
+            messages_in: totals.messages_in,
+            messages_out: totals.messages_out,
+            calls_out: link.map_or(0, |link| link.table.in_flight()),
+            calls_in: link.map_or(0, |link| link.running.len()),
+            reconnects: totals.links.saturating_sub(1),
+            last_ping: totals.last_ping,
+        }
+    }
+
+    pub(crate) fn peer(&self) -> &Arc<Peer> {
+        &self.peer
+    }
+
+    pub(crate) fn under(&self) -> Option<&Subroute> {
+        self.subroute.as_deref()
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("local", &self.local())
+            .field("remote", &self.remote())
+            .field("subroute", &self.under().map(Subroute::route))
+            .field("state", &self.state())
+            .field("guest", &self.guest.is_some())
+            .finish()
+    }
+}
+
+/// Whether a connection can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum State {
+    /// There is no link. Calls end with [`CallError::Disconnected`](crate::CallError::Disconnected) at once.
+    ///
+    /// With the reason why the last link ended or the last attempt failed; none before the first attempt, and none on
+    /// the side that waits to be dialled.
+    Disconnected(Option<LinkError>),
+    /// There is a link.
+    Connected,
+    /// There is a link, over which running calls finish; the peer is about to leave, and new calls are refused.
+    Draining,
+    /// This node is shut down.
+    Closed,
+}
+
+impl State {
+    fn of(state: &LinkState) -> Self {
+        match state {
+            LinkState::Down(why) => Self::Disconnected(why.clone()),
+            LinkState::Up(_) => Self::Connected,
+            LinkState::Draining(_) => Self::Draining,
+            LinkState::Closed => Self::Closed,
+        }
+    }
+}
+
+/// What a connection has carried.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionStats {
+    /// Bytes read from the network, HTTP and WebSocket headers included.
+    pub bytes_in: u64,
+    /// Bytes written to the network, HTTP and WebSocket headers included.
+    pub bytes_out: u64,
+    /// Messages received. One message carries one frame or many.
+    pub messages_in: u64,
+    /// Messages sent.
+    pub messages_out: u64,
+    /// Calls of this side that wait for their end, on the current link.
+    pub calls_out: usize,
+    /// Calls of the other side that run here, on the current link.
+    pub calls_in: usize,
+    /// Links after the first one.
+    pub reconnects: u64,
+    /// The last measured round trip of a ping.
+    pub last_ping: Option<Duration>,
+}

@@ -1,0 +1,72 @@
+//! What a handler can know of the call that it serves.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::connection::Connection;
+use crate::rt::{Peer, Request};
+use crate::wire::HandlerId;
+
+/// The call that a handler serves: who calls, how long is left, over which subroute.
+///
+/// It is not sent: a method that takes `cx: &Context` is called without it.
+#[derive(Debug, Clone)]
+pub struct Context {
+    peer: Arc<Peer>,
+    handler: HandlerId,
+    subroute: Option<Arc<str>>,
+    deadline: Option<Instant>,
+    metadata: Vec<(Box<str>, Box<str>)>,
+}
+
+impl Context {
+    /// Takes a request apart.
+    pub(crate) fn new(request: Request) -> (Self, bytes::Bytes) {
+        let Request { payload, peer, handler, subroute, deadline, metadata } = request;
+        (Self { peer, handler, subroute, deadline, metadata }, payload)
+    }
+
+    /// The name of the node that calls; `guest://..` for a guest.
+    #[must_use]
+    pub fn caller(&self) -> &str {
+        &self.peer.name
+    }
+
+    /// A connection to the node that calls, to call it back.
+    #[must_use]
+    pub fn connection(&self) -> Connection {
+        Connection::new(Arc::clone(&self.peer))
+    }
+
+    /// When the caller stops waiting. The handler is dropped then, unless it is detached.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// How long the caller still waits.
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// The subroute under which the handler was called.
+    #[must_use]
+    pub fn subroute(&self) -> Option<&str> {
+        self.subroute.as_deref()
+    }
+
+    /// The value that the caller gave by [`Call::metadata`](crate::Call::metadata) under this name, if it gave one.
+    #[must_use]
+    pub fn metadata(&self, name: &str) -> Option<&str> {
+        self.metadata.iter().find(|(known, _)| **known == *name).map(|(_, value)| &**value)
+    }
+
+    /// The id of the handler.
+    #[must_use]
+    pub fn handler_id(&self) -> HandlerId {
+        self.handler
+    }
+}

@@ -1,0 +1,168 @@
+//! The limits and times of a node, each with its default and reason.
+
+use std::time::Duration;
+
+use crate::error::StartError;
+
+/// How much a node takes on. Each limit is for one connection unless it says otherwise.
+///
+/// Set with [`ManagerBuilder::limits`](crate::ManagerBuilder::limits):
+///
+/// ```
+/// # let builder = grid::Manager::builder("http://127.0.0.1:9000");
+/// let builder = builder.limits(|limits| limits.message_bytes_max = 1 << 20);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The largest message that is sent or taken, in bytes. Default 32 MiB, which v1 peers were seen to take.
+    ///
+    /// A larger request ends with [`CallError::TooLarge`](crate::CallError::TooLarge) before it is sent, a larger
+    /// answer as a refusal; a peer that sends more is disconnected.
+    pub message_bytes_max: usize,
+    /// Bytes that may wait to be written. Default 4 MiB: some milliseconds of a fast network.
+    ///
+    /// Calls and answers wait for room. One frame larger than this is let through alone.
+    pub outbox_bytes_max: usize,
+    /// Bytes of replies that the peer provokes without a call of ours (pongs, refusals) and of cancellations, which may
+    /// wait to be written beside the outbox. Default 1 MiB: some ten thousand of them.
+    ///
+    /// They never wait for room; a peer that provokes more without reading is disconnected.
+    pub control_bytes_max: usize,
+    /// Calls in flight to the peer. Default 65,536. The excess ends at once, refused as overloaded.
+    pub calls_out_max: usize,
+    /// Calls of the peer that run at the same time. Default 16,384. The excess is refused as overloaded.
+    pub calls_in_max: usize,
+    /// Bytes of names and values of metadata of one call. Default 8 KiB, what HTTP servers take of headers.
+    pub metadata_bytes_max: usize,
+    /// Guests that are connected to the node at the same time. Default 1,024.
+    pub guests_max: usize,
+    /// Handshakes in progress on the node. Default 128: the next connection waits in the accept queue.
+    pub handshakes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes_max: 32 << 20,
+            outbox_bytes_max: 4 << 20,
+            control_bytes_max: 1 << 20,
+            calls_out_max: 1 << 16,
+            calls_in_max: 1 << 14,
+            metadata_bytes_max: 8 << 10,
+            guests_max: 1 << 10,
+            handshakes_max: 128,
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) fn validate(&self) -> Result<(), StartError> {
+        let least = [
+            ("message_bytes_max", self.message_bytes_max, 1 << 10, "at least 1 KiB"),
+            ("outbox_bytes_max", self.outbox_bytes_max, 1 << 10, "at least 1 KiB"),
+            ("control_bytes_max", self.control_bytes_max, 1 << 10, "at least 1 KiB"),
+            ("calls_out_max", self.calls_out_max, 1, "at least 1"),
+            ("calls_in_max", self.calls_in_max, 1, "at least 1"),
+            ("guests_max", self.guests_max, 1, "at least 1"),
+            ("handshakes_max", self.handshakes_max, 1, "at least 1"),
+        ];
+        let most = [
+            ("message_bytes_max", self.message_bytes_max, 1 << 30, "at most 1 GiB"),
+            ("outbox_bytes_max", self.outbox_bytes_max, 1 << 30, "at most 1 GiB"),
+            ("calls_out_max", self.calls_out_max, 1 << 20, "at most 1,048,576: a mux id keeps 20 bits for it"),
+            ("handshakes_max", self.handshakes_max, 1 << 20, "at most 1,048,576"),
+        ];
+        let low = least.into_iter().find(|(_, value, least, _)| value < least);
+        let high = most.into_iter().find(|(_, value, most, _)| value > most);
+        match low.or(high) {
+            Some((name, value, _, problem)) => {
+                Err(StartError::InvalidLimit { name, value: value.to_string().into(), problem })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// How long a node waits for what. Set with [`ManagerBuilder::timeouts`](crate::ManagerBuilder::timeouts).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// The time that a call has if it is given none and inherits none. Default 60 s, as v1 has it.
+    pub call: Duration,
+    /// From the start of a connection attempt to its acceptance, on either side. Default 5 s.
+    pub handshake: Duration,
+    /// Between two pings. Default 10 s, as v1 has it.
+    pub ping_interval: Duration,
+    /// A peer whose last pong is this long ago at a ping is taken for dead. Default 20 s, as v1 has it.
+    pub dead_after: Duration,
+    /// A peer that takes no byte for this long while bytes wait is dropped. Default 4 s, as v1 has it.
+    pub write: Duration,
+    /// Starts of connection attempts are at least this far apart, after the first one that follows a link that held.
+    /// Default 1 s, as v1 has it.
+    pub reconnect_min: Duration,
+    /// Starts of connection attempts are at most this far apart. Default 2 s, as v1 has it. The actual time is drawn
+    /// evenly between the two, so that many nodes do not dial in step.
+    pub reconnect_max: Duration,
+    /// How long [`Manager::shutdown`](crate::Manager::shutdown) lets running calls finish. Default 10 s.
+    pub drain: Duration,
+    /// How far the clocks of two nodes may be apart when they connect. Default 5 min, as v1 has it.
+    pub clock_difference_max: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            call: Duration::from_secs(60),
+            handshake: Duration::from_secs(5),
+            ping_interval: Duration::from_secs(10),
+            dead_after: Duration::from_secs(20),
+            write: Duration::from_secs(4),
+            reconnect_min: Duration::from_secs(1),
+            reconnect_max: Duration::from_secs(2),
+            drain: Duration::from_secs(10),
+            clock_difference_max: Duration::from_secs(5 * 60),
+        }
+    }
+}
+
+impl Timeouts {
+    pub(crate) fn validate(&self) -> Result<(), StartError> {
+        let invalid = |name, value: Duration, problem| {
+            Err(StartError::InvalidLimit { name, value: format!("{value:?}").into(), problem })
+        };
+        let positive = [
+            ("call", self.call),
+            ("handshake", self.handshake),
+            ("ping_interval", self.ping_interval),
+            ("write", self.write),
+            ("reconnect_min", self.reconnect_min),
+        ];
+        if let Some((name, value)) = positive.into_iter().find(|(_, value)| value.is_zero()) {
+            return invalid(name, value, "more than zero");
+        }
+        if self.dead_after < self.ping_interval {
+            return invalid("dead_after", self.dead_after, "at least ping_interval");
+        }
+        if self.reconnect_max < self.reconnect_min {
+            return invalid("reconnect_max", self.reconnect_max, "at least reconnect_min");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid_and_nonsense_is_named() {
+        assert_eq!(Limits::default().validate(), Ok(()));
+        assert_eq!(Timeouts::default().validate(), Ok(()));
+
+        let limits = Limits { calls_in_max: 0, ..Limits::default() };
+        assert_eq!(limits.validate().unwrap_err().to_string(), "calls_in_max cannot be 0: at least 1");
+        let timeouts = Timeouts { dead_after: Duration::from_secs(1), ..Timeouts::default() };
+        assert_eq!(timeouts.validate().unwrap_err().to_string(), "dead_after cannot be 1s: at least ping_interval");
+    }
+}

@@ -1,0 +1,101 @@
+//! A node of the mesh.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::builder::ManagerBuilder;
+use crate::connection::Connection;
+use crate::error::UnknownPeer;
+use crate::rt::{BoxIo, Guard, Io, Node};
+
+/// A node: it keeps a connection to each of its peers, and serves what it was built with.
+///
+/// Clones are the same node. When the last one is dropped the node ends at once, and everything with it;
+/// [`shutdown`](Self::shutdown) lets running calls finish first.
+///
+/// ```no_run
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// use grid::Manager;
+///
+/// let node = Manager::builder("http://10.0.0.1:9000")
+///     .peers(["http://10.0.0.2:9000", "http://10.0.0.3:9000"])
+///     .shared_secret("not in the code, please")
+///     .start()
+///     .await?;
+/// node.connection("http://10.0.0.2:9000")?.ready().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Manager {
+    guard: Arc<Guard>,
+}
+
+impl Manager {
+    /// Begins a node of this name: a URL `http://host:port`, under which the peers know it.
+    pub fn builder(name: impl Into<Arc<str>>) -> ManagerBuilder {
+        ManagerBuilder::new(name.into())
+    }
+
+    pub(crate) fn new(node: Node) -> Self {
+        Self { guard: Arc::new(Guard(Arc::new(node))) }
+    }
+
+    /// The name of this node.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.node().shared.settings.name
+    }
+
+    /// The connection to a peer, whether or not there is a link right now.
+    ///
+    /// # Errors
+    /// It is not among the peers that the node was built with.
+    pub fn connection(&self, peer: &str) -> Result<Connection, UnknownPeer> {
+        match self.node().peers.get(peer) {
+            Some(peer) => Ok(Connection::new(Arc::clone(peer))),
+            None => Err(UnknownPeer { name: peer.into(), local: Arc::clone(&self.node().shared.settings.name) }),
+        }
+    }
+
+    /// The connections to all peers, in no order.
+    pub fn connections(&self) -> impl Iterator<Item = Connection> + '_ {
+        self.node().peers.values().map(|peer| Connection::new(Arc::clone(peer)))
+    }
+
+    /// Serves one incoming byte stream, from its HTTP request on, until it ends: for streams that the node did not
+    /// accept itself, such as those of a Unix socket or of a [`Connector`](crate::Connector) of your own.
+    ///
+    /// # Cancel safety
+    /// Dropped, it closes the stream.
+    pub async fn accept(&self, io: impl Io) {
+        let io: BoxIo = Box::new(io);
+        Arc::clone(self.node()).accept(io).await;
+    }
+
+    /// Ends the node: lets no new call in, tells the peers, waits for running calls for up to
+    /// [`Timeouts::drain`](crate::Timeouts::drain), writes what is queued and closes the links.
+    ///
+    /// Asking twice is harmless; both wait for the end.
+    ///
+    /// # Cancel safety
+    /// Dropped before its end, the shutdown goes on.
+    pub async fn shutdown(&self) {
+        Arc::clone(self.node()).shutdown().await;
+    }
+
+    /// Waits until the node is shut down, by whomever: for a program that has nothing else to do.
+    pub async fn closed(&self) {
+        self.node().shared.closing.cancelled().await;
+    }
+
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        &self.guard.0
+    }
+}
+
+impl fmt::Debug for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Manager").field("name", &self.name()).field("peers", &self.node().peers.keys()).finish()
+    }
+}

@@ -1,0 +1,167 @@
+//! A single request, seen from the side that made it.
+
+use crate::wire::{Capabilities, DecodeError, Flags, Frame, Header, MuxConnectError, Op, RefusalReason};
+
+/// One single request that is waiting for its answer.
+///
+/// ```text
+///             on_sent              on_frame: an answer, an error, a refusal
+///   Opening ----------> Waiting ------------------------------------------> Ended
+///      |                   |  on_cancel: the remote is told                   ^
+///      +-------------------+--------------------------------------------------+
+///        on_cancel: the remote never heard of it
+/// ```
+///
+/// A lost link, a passed deadline and a dropped caller all end the call from outside; whoever drives it makes sure that
+/// only one of the inputs gets to end it, by holding it in one place and taking it out at its end.
+#[derive(Debug)]
+pub(crate) struct ClientCall {
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Its request is not on its way yet.
+    Opening,
+    /// Its request is on its way.
+    Waiting,
+}
+
+/// What a remote made of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome<'a> {
+    /// The handler's answer.
+    Answer(&'a [u8]),
+    /// The handler's error.
+    Error(&'a [u8]),
+    /// The remote did not run the call, or could not answer it.
+    Refused(RefusalReason, &'a [u8]),
+    /// The remote broke the protocol within this call.
+    Violation(&'static str),
+}
+
+/// What a cancelled call asks to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cancel {
+    /// The remote knows of the call and is to drop it.
+    Tell,
+    /// The remote never heard of the call.
+    Forget,
+}
+
+impl ClientCall {
+    pub(crate) fn new() -> Self {
+        Self { state: State::Opening }
+    }
+
+    /// The request was handed to the link.
+    pub(crate) fn on_sent(&mut self) {
+        debug_assert_eq!(self.state, State::Opening);
+        self.state = State::Waiting;
+    }
+
+    /// A frame with the id of this call, other than those that only a server gets. `None`: the call goes on.
+    pub(crate) fn on_frame<'a>(&mut self, frame: &Frame<'a>) -> Result<Option<Outcome<'a>>, DecodeError> {
+        let refusal = frame.trailer.as_ref().and_then(|trailer| trailer.refusal);
+        Ok(Some(match frame.op {
+            Op::Response | Op::MuxServerMsg if frame.seq != 0 => Outcome::Violation("out-of-sequence item received"),
+            Op::Response | Op::MuxServerMsg if frame.flags.contains(Flags::ERROR) => match refusal {
+                Some(reason) => Outcome::Refused(reason, frame.payload),
+                None => Outcome::Error(frame.payload),
+            },
+            Op::Response | Op::MuxServerMsg => Outcome::Answer(frame.payload),
+            Op::MuxConnectError => {
+                let text = MuxConnectError::decode(frame.payload)?.error.as_bytes();
+                Outcome::Refused(refusal.unwrap_or(RefusalReason::Unspecified), text)
+            }
+            Op::DisconnectClientMux if frame.flags.contains(Flags::ERROR) => {
+                Outcome::Refused(RefusalReason::Unspecified, frame.payload)
+            }
+            Op::DisconnectClientMux => Outcome::Refused(RefusalReason::Unspecified, b"remote disconnected"),
+            // An acknowledgement means something to streams only.
+            _ => return Ok(None),
+        }))
+    }
+
+    /// The caller gave up before an answer came.
+    pub(crate) fn on_cancel(self) -> Cancel {
+        match self.state {
+            State::Opening => Cancel::Forget,
+            State::Waiting => Cancel::Tell,
+        }
+    }
+
+    /// The frame that tells the remote to drop the call. A v1 peer runs a single request to its end whatever comes, so
+    /// it is not told.
+    pub(crate) fn cancel_frame(mux: u64, peer: Capabilities, crc: Flags) -> Option<Header> {
+        peer.contains(Capabilities::CANCEL).then(|| Header::new(Op::DisconnectServerMux, mux, crc))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{HandlerId, Trailer};
+
+    fn frame(op: Op, flags: Flags, payload: &[u8]) -> Frame<'_> {
+        let handler = HandlerId::from(0);
+        Frame { mux: 9, seq: 0, deadline_ms: 0, handler, op, flags, payload, rest: &[], subroute: None, trailer: None }
+    }
+
+    fn outcome<'a>(frame: &Frame<'a>) -> Option<Outcome<'a>> {
+        let mut call = ClientCall::new();
+        call.on_sent();
+        call.on_frame(frame).unwrap()
+    }
+
+    #[test]
+    fn every_frame_that_can_meet_a_single_request_has_one_meaning() {
+        use Outcome::{Answer, Error, Refused, Violation};
+        let unspecified = RefusalReason::Unspecified;
+        let error_map = b"\x81\xa5Error\xa4nope";
+        let table = [
+            (frame(Op::Response, Flags::EOF, b"x"), Some(Answer(b"x"))),
+            (frame(Op::Response, Flags::NONE, b""), Some(Answer(b""))),
+            (frame(Op::Response, Flags::EOF | Flags::ERROR, b"e"), Some(Error(b"e"))),
+            (frame(Op::MuxServerMsg, Flags::NONE, b"x"), Some(Answer(b"x"))),
+            (frame(Op::MuxServerMsg, Flags::EOF | Flags::ERROR, b"e"), Some(Error(b"e"))),
+            (frame(Op::MuxConnectError, Flags::EOF, error_map), Some(Refused(unspecified, b"nope"))),
+            (frame(Op::DisconnectClientMux, Flags::NONE, b""), Some(Refused(unspecified, b"remote disconnected"))),
+            (frame(Op::DisconnectClientMux, Flags::ERROR, b"why"), Some(Refused(unspecified, b"why"))),
+            (frame(Op::AckMux, Flags::NONE, b""), None),
+            (frame(Op::Pong, Flags::NONE, b""), None),
+            (
+                Frame { seq: 1, ..frame(Op::Response, Flags::EOF, b"x") },
+                Some(Violation("out-of-sequence item received")),
+            ),
+        ];
+        for (frame, wanted) in table {
+            assert_eq!(outcome(&frame), wanted, "{frame:?}");
+        }
+    }
+
+    #[test]
+    fn a_reason_in_the_trailer_makes_an_error_a_refusal() {
+        let trailer = Trailer { refusal: Some(RefusalReason::Panicked), ..Trailer::default() };
+        let panicked = Frame { trailer: Some(trailer), ..frame(Op::Response, Flags::EOF | Flags::ERROR, b"oh") };
+        assert_eq!(outcome(&panicked), Some(Outcome::Refused(RefusalReason::Panicked, b"oh")));
+    }
+
+    #[test]
+    fn an_unreadable_refusal_is_an_error_and_no_outcome() {
+        let mut call = ClientCall::new();
+        call.on_sent();
+        assert!(call.on_frame(&frame(Op::MuxConnectError, Flags::EOF, b"\xc1")).is_err());
+    }
+
+    #[test]
+    fn only_a_request_on_its_way_to_a_peer_that_can_cancel_is_cancelled_on_the_wire() {
+        assert_eq!(ClientCall::new().on_cancel(), Cancel::Forget);
+        let mut call = ClientCall::new();
+        call.on_sent();
+        assert_eq!(call.on_cancel(), Cancel::Tell);
+        let header = ClientCall::cancel_frame(9, Capabilities::OWN, Flags::CRC);
+        assert_eq!(header, Some(Header::new(Op::DisconnectServerMux, 9, Flags::CRC)));
+        assert_eq!(ClientCall::cancel_frame(9, Capabilities::V1, Flags::CRC), None);
+    }
+}

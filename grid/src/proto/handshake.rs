@@ -1,0 +1,154 @@
+//! The two messages with which a link begins.
+
+use std::time::Duration;
+
+use crate::wire::{Capabilities, Connect, ConnectResponse, DecodeError, Frame, InstanceId, Op, WireTime, local_dials};
+
+/// What a dialling node says of itself, for whoever judges its token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Claim<'a> {
+    /// The name it gives itself: a peer's URL, or `guest://..` for a guest.
+    pub name: &'a str,
+    /// Its token.
+    pub token: &'a str,
+}
+
+/// The accepting side's view of the world, against which a first message is held.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Acceptor<'a, K, V> {
+    pub(crate) local: &'a str,
+    pub(crate) now: WireTime,
+    pub(crate) clock_difference_max: Duration,
+    /// Whether a node of this name may connect at all.
+    pub(crate) known: K,
+    /// Whether the token is good; the error says why not.
+    pub(crate) validate: V,
+}
+
+/// A first message that was found good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Acceptance {
+    pub(crate) name: Box<str>,
+    pub(crate) id: InstanceId,
+    pub(crate) capabilities: Capabilities,
+}
+
+impl<K, V> Acceptor<'_, K, V>
+where
+    K: Fn(&str) -> bool,
+    V: Fn(&Claim<'_>) -> Result<(), String>,
+{
+    /// Judges the first message, in the order and with the words of v1.
+    ///
+    /// # Errors
+    /// The reason, which is sent to the dialling side.
+    pub(crate) fn on_message(&self, message: &[u8]) -> Result<Acceptance, String> {
+        let frame = Frame::decode(message, Capabilities::V1).map_err(|error| format!("reading connect: {error}"))?;
+        if frame.op != Op::Connect {
+            return Err(format!("unexpected connect op: {:?}", frame.op));
+        }
+        let connect = Connect::decode(frame.payload).map_err(|error| format!("error parsing connectReq: {error}"))?;
+        let guest = is_guest(connect.host);
+        if connect.host == self.local || !(self.known)(connect.host) {
+            return Err(format!("unknown incoming host: {}", connect.host));
+        }
+        let apart = connect.time.abs_difference(self.now);
+        if apart > self.clock_difference_max {
+            return Err(format!("time difference too large between servers: {apart:?}"));
+        }
+        let claim = Claim { name: connect.host, token: connect.token };
+        (self.validate)(&claim).map_err(|reason| format!("auth token: {reason}"))?;
+        if !guest && local_dials(self.local, connect.host) {
+            return Err("grid: expected to be client side, not server side".to_owned());
+        }
+        Ok(Acceptance { name: connect.host.into(), id: connect.id, capabilities: connect.capabilities })
+    }
+}
+
+/// Whether this is the name of a guest: a process outside the mesh, which always dials.
+pub(crate) fn is_guest(name: &str) -> bool {
+    name.starts_with(GUEST)
+}
+
+/// The answer to our first message: what the other side can take, or the reason why it refused.
+pub(crate) fn dialled(message: &[u8]) -> Result<Result<(InstanceId, Capabilities), String>, DecodeError> {
+    let frame = Frame::decode(message, Capabilities::V1)?;
+    if frame.op != Op::ConnectResponse {
+        return Ok(Err(format!("answered with {:?} instead of ConnectResponse", frame.op)));
+    }
+    let response = ConnectResponse::decode(frame.payload)?;
+    Ok(match response.accepted {
+        true => Ok((response.id, response.capabilities)),
+        false => Err(response.rejected_reason.to_owned()),
+    })
+}
+
+/// How names of guests begin.
+pub(crate) const GUEST: &str = "guest://";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Flags, Header, PayloadBuf, Trailer};
+
+    const LOCAL: &str = "http://127.0.0.1:9001";
+    const PEER: &str = "http://127.0.0.1:9000";
+
+    fn message(op: Op, connect: &Connect<'_>) -> Vec<u8> {
+        let mut payload = PayloadBuf::new();
+        connect.put(payload.writer());
+        payload.seal(Header::new(op, 0, Flags::NONE), &Trailer::default(), None).as_bytes().to_vec()
+    }
+
+    fn judge(message: &[u8]) -> Result<Acceptance, String> {
+        judge_as(if local_dials(LOCAL, PEER) { PEER } else { LOCAL }, message)
+    }
+
+    fn judge_as(local: &str, message: &[u8]) -> Result<Acceptance, String> {
+        let acceptor = Acceptor {
+            local,
+            now: WireTime::new(1_000_000, 0),
+            clock_difference_max: Duration::from_secs(300),
+            known: |name: &str| [LOCAL, PEER].contains(&name) || is_guest(name),
+            validate: |claim: &Claim<'_>| if claim.token == "good" { Ok(()) } else { Err("not good".to_owned()) },
+        };
+        acceptor.on_message(message)
+    }
+
+    /// The first message of whichever of the two names dials.
+    fn good() -> Connect<'static> {
+        let host = if local_dials(LOCAL, PEER) { LOCAL } else { PEER };
+        Connect { id: [1; 16], host, time: WireTime::new(1_000_200, 0), token: "good", ..Connect::default() }
+    }
+
+    #[test]
+    fn each_fault_of_a_first_message_is_rejected_with_the_words_of_v1() {
+        let rejected = |message: &[u8]| judge(message).unwrap_err();
+        assert_eq!(judge(&message(Op::Connect, &good())).unwrap().id, [1; 16]);
+        assert!(rejected(b"\x97").starts_with("reading connect: "));
+        assert_eq!(rejected(&message(Op::Request, &good())), "unexpected connect op: Request");
+        let stranger = Connect { host: "http://10.0.0.1:1", ..good() };
+        assert_eq!(rejected(&message(Op::Connect, &stranger)), "unknown incoming host: http://10.0.0.1:1");
+        let late = Connect { time: WireTime::new(1_000_301, 0), ..good() };
+        assert_eq!(rejected(&message(Op::Connect, &late)), "time difference too large between servers: 301s");
+        let forged = Connect { token: "bad", ..good() };
+        assert_eq!(rejected(&message(Op::Connect, &forged)), "auth token: not good");
+        let garbage =
+            PayloadBuf::copy_from(b"\xc1").seal(Header::new(Op::Connect, 0, Flags::NONE), &Trailer::default(), None);
+        assert!(rejected(garbage.as_bytes()).starts_with("error parsing connectReq: "));
+    }
+
+    #[test]
+    fn the_wrong_direction_and_the_own_name_are_rejected_and_a_guest_has_no_direction() {
+        let dialler = good().host;
+        let acceptor = if dialler == LOCAL { PEER } else { LOCAL };
+        let wrong_way = message(Op::Connect, &Connect { host: acceptor, ..good() });
+        let reason = judge_as(dialler, &wrong_way).unwrap_err();
+        assert_eq!(reason, "grid: expected to be client side, not server side");
+        let own = judge_as(dialler, &message(Op::Connect, &good())).unwrap_err();
+        assert_eq!(own, format!("unknown incoming host: {dialler}"));
+        let guest = Connect { host: "guest://1", ..good() };
+        assert!(judge_as(dialler, &message(Op::Connect, &guest)).is_ok());
+    }
+}

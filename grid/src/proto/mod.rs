@@ -1,0 +1,15 @@
+//! The protocol as small pure machines: what a call and a link do with each input.
+//!
+//! Inputs are methods; what comes back says what to send and what to deliver. No task, lock, clock or randomness: the
+//! driver in `rt` owns those and passes times in. The unit is the call; nothing here couples two of them.
+
+mod client_call;
+mod handshake;
+mod liveness;
+mod server_call;
+
+pub(crate) use client_call::{Cancel, ClientCall, Outcome};
+pub use handshake::Claim;
+pub(crate) use handshake::{Acceptance, Acceptor, GUEST, dialled, is_guest};
+pub(crate) use liveness::{Beat, Liveness};
+pub(crate) use server_call::{Reply, ServerCall};

@@ -1,0 +1,117 @@
+//! Taking connections in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::time::{sleep, timeout};
+use tokio_tungstenite::WebSocketStream;
+
+use super::dial::drive;
+use super::driver::Masks;
+use super::hello;
+use super::node::Node;
+use super::socket::{BoxIo, Socket};
+use super::upgrade;
+use crate::error::LinkError;
+
+impl Node {
+    /// Takes connections from a listener until the node ends.
+    pub(crate) async fn accept_forever(self: Arc<Self>, listener: TcpListener) {
+        let closing = self.shared.closing.clone();
+        let accepting = async {
+            loop {
+                // A permit first: beyond the limit of handshakes, connections wait in the queue of the system.
+                let Ok(permit) = Arc::clone(&self.handshakes).acquire_owned().await else { return };
+                match listener.accept().await {
+                    Ok((stream, _)) => {
+                        if let Err(error) = stream.set_nodelay(true) {
+                            tracing::debug!(target: "grid::link", %error, "cannot set nodelay");
+                        }
+                        let node = Arc::clone(&self);
+                        self.shared.tasks.spawn(async move {
+                            let accepted = node.handshake_http(Box::new(stream)).await;
+                            drop(permit);
+                            node.drive_accepted(accepted).await;
+                        });
+                    }
+                    Err(error) => {
+                        // Most likely out of file descriptors; those of others must close first.
+                        if self.shared.faults.is_news("the listener", &error.to_string()) {
+                            tracing::warn!(target: "grid::link", %error, "cannot accept connections");
+                        }
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+        };
+        closing.run_until_cancelled(accepting).await;
+    }
+
+    /// Serves one byte stream, from its HTTP request on, until it ends.
+    pub(crate) async fn accept(self: Arc<Self>, io: BoxIo) {
+        let Ok(permit) = Arc::clone(&self.handshakes).acquire_owned().await else { return };
+        let accepted = self.handshake_http(io).await;
+        drop(permit);
+        self.drive_accepted(accepted).await;
+    }
+
+    async fn handshake_http(&self, io: BoxIo) -> Result<Accepted, LinkError> {
+        let handshake = async {
+            let socket = Socket::new(io, hello::HANDSHAKE_BYTES_MAX);
+            let ws = upgrade::accept(socket, &self.shared.settings).await?;
+            hello::accept(ws, self).await
+        };
+        self.in_time(handshake).await
+    }
+
+    /// Serves a WebSocket whose HTTP part somebody else has done.
+    #[cfg(feature = "axum")]
+    pub(crate) async fn accept_upgraded(self: Arc<Self>, io: BoxIo) {
+        use tokio_tungstenite::tungstenite::protocol::Role;
+
+        let Ok(permit) = Arc::clone(&self.handshakes).acquire_owned().await else { return };
+        let handshake = async {
+            let socket = Socket::new(io, hello::HANDSHAKE_BYTES_MAX);
+            let config = upgrade::websocket_config(&self.shared.settings.limits);
+            let ws = WebSocketStream::from_raw_socket(socket, Role::Server, Some(config)).await;
+            hello::accept(ws, &self).await
+        };
+        let accepted = self.in_time(handshake).await;
+        drop(permit);
+        self.drive_accepted(accepted).await;
+    }
+
+    async fn in_time(
+        &self,
+        handshake: impl Future<Output = Result<Accepted, LinkError>>,
+    ) -> Result<Accepted, LinkError> {
+        let limit = self.shared.settings.timeouts.handshake;
+        let in_time = async { timeout(limit, handshake).await.unwrap_or(Err(LinkError::HandshakeTimeout)) };
+        self.shared.closing.run_until_cancelled(in_time).await.unwrap_or(Err(LinkError::ShutDown))
+    }
+
+    async fn drive_accepted(&self, accepted: Result<Accepted, LinkError>) {
+        match accepted {
+            Ok((ws, link, peer)) => {
+                drive(&peer, hello::driver(ws, Masks::No, link, &peer, &self.registry)).await;
+            }
+            Err(why) => {
+                let local = &self.shared.settings.name;
+                let fault = why.to_string();
+                // What stands behind the last colon changes from one attempt to the next.
+                let kind = fault.rsplit_once(':').map_or(&*fault, |(kind, _)| kind);
+                if self.shared.faults.is_news(kind, "accept") {
+                    tracing::warn!(target: "grid::link", %local, %why, "refused a connection");
+                } else {
+                    tracing::debug!(target: "grid::link", %local, %why, "refused a connection");
+                }
+            }
+        }
+    }
+}
+
+type Accepted = (WebSocketStream<Socket>, Arc<super::link::Link>, Arc<super::peer::Peer>);
+
+/// Between two attempts when the system gives no connection. Long enough not to spin, short beside a handshake.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

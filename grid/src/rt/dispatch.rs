@@ -1,0 +1,120 @@
+//! What a link does with each frame that comes in.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::link::Link;
+use super::peer::Peer;
+use super::registry::Registry;
+use super::serve::{serve, unknown};
+use crate::error::LinkError;
+use crate::proto::{Liveness, ServerCall};
+use crate::wire::{
+    Capabilities, DecodeError, Flags, Frame, Header, Op, PayloadBuf, Ping, Pong, RefusalReason, Trailer, elements,
+};
+
+/// Takes the frames of one link to the calls and handlers they are for. Runs in the driver, and waits for nothing.
+#[derive(Debug)]
+pub(crate) struct Dispatcher {
+    pub(crate) link: Arc<Link>,
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) liveness: Liveness,
+}
+
+impl Dispatcher {
+    /// One message: a frame, or a merge of frames.
+    ///
+    /// # Errors
+    /// What is not a frame ends the link. The elements of a merge before a bad one are handled.
+    pub(crate) fn on_message(&mut self, message: &Bytes) -> Result<(), LinkError> {
+        let frame = Frame::decode(message, self.link.capabilities).map_err(violation)?;
+        if frame.op != Op::Merged {
+            self.on_frame(frame, message);
+            return Ok(());
+        }
+        for element in elements(&frame) {
+            let element = element.map_err(violation)?;
+            let frame = Frame::decode(element, self.link.capabilities).map_err(violation)?;
+            self.on_frame(frame, message);
+        }
+        Ok(())
+    }
+
+    fn on_frame(&mut self, frame: Frame<'_>, message: &Bytes) {
+        tracing::trace!(target: "grid::frame", op = ?frame.op, mux = frame.mux, seq = frame.seq, bytes = frame.payload.len());
+        match frame.op {
+            Op::Request => serve(self, frame, message),
+            Op::ConnectMux => self.refuse_stream(&frame),
+            Op::Response | Op::MuxServerMsg | Op::MuxConnectError | Op::DisconnectClientMux | Op::AckMux => {
+                if let Err(error) = self.link.table.on_frame(&frame, message) {
+                    tracing::debug!(target: "grid::frame", %error, mux = frame.mux, "unreadable refusal");
+                }
+            }
+            Op::DisconnectServerMux => self.link.running.cancel(frame.mux),
+            // There are no streams to take input: v1 answers so for each call that it does not know.
+            Op::MuxClientMsg => {
+                let header = Header::new(Op::DisconnectClientMux, frame.mux, self.link.crc);
+                self.link.send_control_header(header);
+            }
+            Op::UnblockSrvMux | Op::UnblockClMux => {}
+            Op::Ping => self.on_ping(&frame),
+            Op::Pong => self.on_pong(&frame),
+            Op::Disconnect if self.link.capabilities.contains(Capabilities::DRAIN) => self.on_leaving(&frame),
+            Op::Disconnect | Op::Connect | Op::ConnectResponse | Op::Merged | Op::Unknown(_) => {
+                tracing::debug!(target: "grid::frame", op = ?frame.op, "ignored");
+            }
+        }
+    }
+
+    fn refuse_stream(&self, frame: &Frame<'_>) {
+        let text = match frame.flags.contains(Flags::STATELESS) {
+            true => "Stateless streams not supported".to_owned(),
+            false => unknown(frame),
+        };
+        let call = ServerCall::on_request(frame, self.link.crc);
+        let with_reason = self.link.capabilities.contains(Capabilities::TRAILER);
+        self.link.send_control(call.on_refuse(RefusalReason::UnknownHandler, &text, with_reason));
+    }
+
+    /// A ping of the link has mux id 0. One of a call is for a stream, of which there is none.
+    fn on_ping(&self, frame: &Frame<'_>) {
+        let Ok(ping) = Ping::decode(frame.payload) else {
+            tracing::debug!(target: "grid::frame", "unreadable ping");
+            return;
+        };
+        let pong = match frame.mux {
+            0 => Pong { time: ping.time, ..Pong::default() },
+            _ => Pong { not_found: true, ..Pong::default() },
+        };
+        let mut payload = PayloadBuf::new();
+        pong.put(payload.writer());
+        let Frame { mux, seq, deadline_ms, handler, flags, .. } = *frame;
+        let flags = flags.without(Flags::CRC) | self.link.crc;
+        let header = Header { mux, seq, deadline_ms, handler, op: Op::Pong, flags };
+        self.link.send_control(payload.seal(header, &Trailer::default(), None));
+    }
+
+    fn on_pong(&mut self, frame: &Frame<'_>) {
+        match Pong::decode(frame.payload) {
+            Ok(pong) if frame.mux == 0 => {
+                if let Some(trip) = self.liveness.on_pong(&pong, Instant::now().into_std()) {
+                    self.link.counts.on_ping(trip);
+                }
+            }
+            Ok(_) => {}
+            Err(error) => tracing::debug!(target: "grid::frame", %error, "unreadable pong"),
+        }
+    }
+
+    fn on_leaving(&self, frame: &Frame<'_>) {
+        self.link.on_leaving(frame.payload);
+        self.peer.on_leaving(&self.link);
+    }
+}
+
+fn violation(error: DecodeError) -> LinkError {
+    LinkError::Protocol(error.to_string().into())
+}

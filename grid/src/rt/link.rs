@@ -1,0 +1,148 @@
+//! One live WebSocket of a connection: what its driver, its callers and its handlers share.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::outbox::{ControlRefused, Outbox};
+use super::running::Running;
+use super::socket::ByteCounts;
+use super::table::Table;
+use crate::error::LinkError;
+use crate::limits::Limits;
+use crate::wire::{Capabilities, EncodedFrame, Flags, Header, InstanceId, Op, PayloadBuf, Trailer};
+
+/// Shared by the driver of a link, the calls made on it and the handlers that run for it.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// What both sides can take beyond v1.
+    pub(crate) capabilities: Capabilities,
+    /// [`Flags::CRC`] if what this side sends carries a checksum.
+    pub(crate) crc: Flags,
+    /// The process at the other end.
+    pub(crate) instance: InstanceId,
+    pub(crate) table: Table,
+    pub(crate) running: Running,
+    pub(crate) outbox: Outbox,
+    pub(crate) counts: Counts,
+    /// The peer said that it is about to leave, and why.
+    draining: OnceLock<Box<str>>,
+    end: OnceLock<LinkError>,
+    ended: CancellationToken,
+}
+
+/// What a link has carried.
+#[derive(Debug)]
+pub(crate) struct Counts {
+    pub(crate) bytes: Arc<ByteCounts>,
+    pub(crate) messages_in: AtomicU64,
+    pub(crate) messages_out: AtomicU64,
+    /// The last round trip in nanoseconds; 0 before the first.
+    ping_nanos: AtomicU64,
+}
+
+impl Link {
+    pub(crate) fn new(
+        capabilities: Capabilities,
+        crc: Flags,
+        instance: InstanceId,
+        limits: &Limits,
+        bytes: Arc<ByteCounts>,
+    ) -> Self {
+        let shards = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let counts = Counts { bytes, messages_in: 0.into(), messages_out: 0.into(), ping_nanos: 0.into() };
+        Self {
+            capabilities,
+            crc,
+            instance,
+            table: Table::new(shards, limits.calls_out_max, fastrand::u32(..)),
+            running: Running::new(limits.calls_in_max),
+            outbox: Outbox::new(limits.outbox_bytes_max, limits.control_bytes_max),
+            counts,
+            draining: OnceLock::new(),
+            end: OnceLock::new(),
+            ended: CancellationToken::new(),
+        }
+    }
+
+    /// Ends the link, once: every call made on it ends, every handler that runs for it is dropped, the driver returns.
+    /// Gives the reason of the first time.
+    pub(crate) fn close(&self, why: LinkError) -> &LinkError {
+        let why = self.end.get_or_init(|| why);
+        // The outbox first: a call that begins after the sweep of the table finds it closed.
+        self.outbox.close();
+        self.table.close(why);
+        self.running.close();
+        self.ended.cancel();
+        why
+    }
+
+    /// Waits for the end of the link.
+    pub(crate) async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    pub(crate) fn end(&self) -> Option<&LinkError> {
+        self.end.get()
+    }
+
+    /// Sends a frame that must not wait, and ends the link if the peer provokes more of them than it reads.
+    pub(crate) fn send_control(&self, frame: EncodedFrame) {
+        match self.outbox.push_control(frame) {
+            Ok(()) | Err(ControlRefused::Closed) => {}
+            Err(ControlRefused::Overflow) => {
+                self.close(LinkError::Protocol("it provokes more replies than it reads".into()));
+            }
+        }
+    }
+
+    /// Sends a frame without payload that must not wait.
+    pub(crate) fn send_control_header(&self, header: Header) {
+        self.send_control(PayloadBuf::with_capacity(0).seal(header, &Trailer::default(), None));
+    }
+
+    /// Tells the peer that this node is about to leave, if the peer can take it.
+    pub(crate) fn send_leaving(&self, reason: &str) {
+        if self.capabilities.contains(Capabilities::DRAIN) {
+            let payload = PayloadBuf::copy_from(reason.as_bytes());
+            let header = Header::new(Op::Disconnect, 0, self.crc | Flags::EOF);
+            self.send_control(payload.seal(header, &Trailer::default(), None));
+        }
+    }
+
+    /// The peer is about to leave.
+    pub(crate) fn on_leaving(&self, reason: &[u8]) {
+        self.draining.get_or_init(|| String::from_utf8_lossy(reason).into());
+    }
+
+    pub(crate) fn draining(&self) -> Option<&str> {
+        self.draining.get().map(AsRef::as_ref)
+    }
+
+    /// Waits until no call is in flight in either direction.
+    pub(crate) async fn idle(&self) {
+        loop {
+            self.running.idle().await;
+            self.table.idle().await;
+            if self.running.len() == 0 {
+                return;
+            }
+        }
+    }
+}
+
+impl Counts {
+    pub(crate) fn on_ping(&self, trip: Duration) {
+        let nanos = u64::try_from(trip.as_nanos()).unwrap_or(u64::MAX).max(1);
+        self.ping_nanos.store(nanos, Ordering::Relaxed);
+    }
+
+    pub(crate) fn last_ping(&self) -> Option<Duration> {
+        match self.ping_nanos.load(Ordering::Relaxed) {
+            0 => None,
+            nanos => Some(Duration::from_nanos(nanos)),
+        }
+    }
+}

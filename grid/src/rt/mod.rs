@@ -1,0 +1,48 @@
+//! The driver: tasks, locks and sockets around the machines of `proto`.
+//!
+//! - A [`Node`] owns what its peers share and the tasks that dial and accept.
+//! - A [`Peer`] is the lasting relation to one other node; its state holds the current [`Link`], if there is one.
+//! - A [`Link`] is one WebSocket: a [`Table`](table::Table) of calls made on it, the calls of the peer that run for it,
+//!   and an [`Outbox`](outbox::Outbox). One task, the [`Driver`](driver::Driver), reads, dispatches and writes it.
+//!   When it ends, all that belongs to it ends with it.
+//!
+//! # Locks
+//!
+//! Order: a table shard, then the outbox queue. The state of a peer, the running calls of a link and the guests of a
+//! node are locked alone. Nothing is held across an await, a system call, encoding, a wake-up or user code.
+//!
+//! # Who waits for whom
+//!
+//! The driver waits for nobody: it reads whether or not it can write, its own replies go past the outbox's limit into a
+//! budget of their own, and handlers run in tasks of their own. Callers and handlers wait for room in the outbox.
+
+mod accept;
+mod dial;
+mod dispatch;
+mod driver;
+mod hello;
+mod inherit;
+mod link;
+mod log_once;
+mod node;
+mod outbox;
+mod peer;
+mod registry;
+mod running;
+mod serve;
+mod socket;
+mod table;
+mod upgrade;
+
+pub(crate) use dial::{dial_once, keep_connected};
+pub(crate) use inherit::{Inherited, inherited};
+pub(crate) use link::Link;
+pub(crate) use node::{Guard, Guests, Node, Settings};
+pub(crate) use outbox::{Closed, TryPush};
+pub(crate) use peer::{LinkState, Peer};
+pub use registry::{Answer, Failure, Serving};
+pub(crate) use registry::{Handler, Registry, Request};
+pub use socket::{BoxIo, Io};
+pub(crate) use table::{Ended, NoSlot};
+#[cfg(feature = "axum")]
+pub(crate) use upgrade::answer as answer_upgrade;

@@ -1,0 +1,213 @@
+//! A node: its settings, its peers and guests, and the tasks that keep it connected.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::dial::dial_forever;
+use super::link::Link;
+use super::log_once::LogOnce;
+use super::peer::Peer;
+use super::registry::Registry;
+use crate::auth::{TokenSource, TokenValidator};
+use crate::limits::{Limits, Timeouts};
+use crate::proto::is_guest;
+use crate::transport::Connector;
+use crate::wire::{InstanceId, local_dials};
+
+/// What a node was built with.
+pub(crate) struct Settings {
+    pub(crate) name: Arc<str>,
+    pub(crate) route: Box<str>,
+    pub(crate) limits: Limits,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) token_source: TokenSource,
+    pub(crate) token_validator: TokenValidator,
+    pub(crate) connector: Arc<dyn Connector>,
+    pub(crate) guests: Guests,
+}
+
+/// Whether processes outside the mesh may connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Guests {
+    Allowed,
+    #[default]
+    Refused,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("name", &self.name).field("route", &self.route).finish_non_exhaustive()
+    }
+}
+
+/// What all peers of a node share. Holds neither the peers nor the handlers: a service may hold connections.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) instance: InstanceId,
+    /// Ends every task of the node.
+    pub(crate) closing: CancellationToken,
+    draining: AtomicBool,
+    /// Tasks that dial, accept and drive links.
+    pub(crate) tasks: TaskTracker,
+    /// Tasks that run handlers.
+    pub(crate) handlers: TaskTracker,
+    pub(crate) faults: LogOnce,
+}
+
+impl Shared {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            instance: std::array::from_fn(|_| fastrand::u8(..)),
+            closing: CancellationToken::new(),
+            draining: AtomicBool::new(false),
+            tasks: TaskTracker::new(),
+            handlers: TaskTracker::new(),
+            faults: LogOnce::default(),
+        }
+    }
+
+    /// No call of a peer is let in any more.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// A node of the mesh, or the small one behind a guest's connection.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) peers: HashMap<Arc<str>, Arc<Peer>>,
+    /// Guests that are connected, or whose connection somebody holds.
+    guests: Mutex<HashMap<Arc<str>, Weak<Peer>>>,
+    pub(crate) handshakes: Arc<Semaphore>,
+}
+
+/// Ends a node when the last handle to it goes.
+#[derive(Debug)]
+pub(crate) struct Guard(pub(crate) Arc<Node>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl Node {
+    pub(crate) fn new(settings: Settings, registry: Registry, peers: impl IntoIterator<Item = Arc<str>>) -> Self {
+        let handshakes = Arc::new(Semaphore::new(settings.limits.handshakes_max));
+        let shared = Arc::new(Shared::new(settings));
+        let peers = peers.into_iter().map(|name| {
+            let peer = Peer::new(Arc::clone(&name), Arc::clone(&shared));
+            (name, Arc::new(peer))
+        });
+        Self { peers: peers.collect(), shared, registry: Arc::new(registry), guests: Mutex::default(), handshakes }
+    }
+
+    /// Starts to dial those peers that are this node's to dial.
+    pub(crate) fn dial_peers(&self) {
+        for peer in self.peers.values() {
+            if local_dials(&self.shared.settings.name, &peer.name) {
+                self.shared.tasks.spawn(dial_forever(Arc::clone(peer), Arc::clone(&self.registry)));
+            }
+        }
+    }
+
+    /// Whether a node of this name may connect.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        match is_guest(name) {
+            true => self.shared.settings.guests == Guests::Allowed,
+            false => self.peers.contains_key(name),
+        }
+    }
+
+    /// The peer of this name, which has been found good. `None`: there are as many guests as may be.
+    pub(crate) fn peer(&self, name: &str) -> Option<Arc<Peer>> {
+        if let Some(peer) = self.peers.get(name) {
+            return Some(Arc::clone(peer));
+        }
+        let mut guests = self.guests();
+        if let Some(guest) = guests.get(name).and_then(Weak::upgrade) {
+            return Some(guest);
+        }
+        if guests.len() >= self.shared.settings.limits.guests_max {
+            guests.retain(|_, guest| guest.strong_count() > 0);
+            if guests.len() >= self.shared.settings.limits.guests_max {
+                return None;
+            }
+        }
+        let name: Arc<str> = name.into();
+        let guest = Arc::new(Peer::new(Arc::clone(&name), Arc::clone(&self.shared)));
+        guests.insert(name, Arc::downgrade(&guest));
+        Some(guest)
+    }
+
+    /// Lets running calls finish, within a limit, and ends the node. A second time it waits for the first.
+    pub(crate) async fn shutdown(self: Arc<Self>) {
+        let limit = self.shared.settings.timeouts.drain;
+        if !self.shared.draining.swap(true, Ordering::Relaxed) {
+            // In a task of its own, so that it goes on when the one who asked for it does not wait.
+            let node = Arc::clone(&self);
+            tokio::spawn(async move { node.drain(limit).await });
+        }
+        self.shared.closing.cancelled().await;
+        self.shared.tasks.wait().await;
+        if timeout(limit, self.shared.handlers.wait()).await.is_err() {
+            tracing::warn!(target: "grid::node", name = %self.shared.settings.name, "detached handlers still run");
+        }
+    }
+
+    async fn drain(&self, limit: Duration) {
+        let name = &self.shared.settings.name;
+        let links = self.links();
+        tracing::info!(target: "grid::node", %name, links = links.len(), "draining");
+        for link in &links {
+            link.send_leaving("shutting down");
+        }
+        let drained = join_all(links.iter().map(|link| link.idle()));
+        if timeout(limit, drained).await.is_err() {
+            tracing::warn!(target: "grid::node", %name, "calls still run at the end of the drain");
+        }
+        // What is queued still goes out: each driver ends when its outbox is empty, or its peer does not read.
+        join_all(links.iter().map(|link| async {
+            link.outbox.finish();
+            link.ended().await;
+        }))
+        .await;
+        self.close();
+    }
+
+    /// Ends the node at once.
+    pub(crate) fn close(&self) {
+        self.shared.closing.cancel();
+        self.shared.tasks.close();
+        self.shared.handlers.close();
+        for peer in self.all_peers() {
+            peer.close();
+        }
+    }
+
+    fn links(&self) -> Vec<Arc<Link>> {
+        self.all_peers().iter().filter_map(|peer| peer.state().link().cloned()).collect()
+    }
+
+    fn all_peers(&self) -> Vec<Arc<Peer>> {
+        let guests: Vec<_> = self.guests().values().filter_map(Weak::upgrade).collect();
+        self.peers.values().cloned().chain(guests).collect()
+    }
+
+    fn guests(&self) -> MutexGuard<'_, HashMap<Arc<str>, Weak<Peer>>> {
+        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

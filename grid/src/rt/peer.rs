@@ -1,0 +1,164 @@
+//! The lasting relation of this node to one other.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::link::Link;
+use super::node::Shared;
+use crate::error::{LinkError, ShutDown};
+
+/// A peer, with or without a link to it. Outlives its links.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) name: Arc<str>,
+    pub(crate) shared: Arc<Shared>,
+    state: watch::Sender<LinkState>,
+    past: Mutex<Totals>,
+}
+
+/// What a peer's state is. The current link lives in it, so that link and state change as one.
+#[derive(Debug, Clone)]
+pub(crate) enum LinkState {
+    /// No link; why the last one ended, or the last attempt failed.
+    Down(Option<LinkError>),
+    Up(Arc<Link>),
+    /// Up, and the peer is about to leave.
+    Draining(Arc<Link>),
+    /// This node was shut down.
+    Closed,
+}
+
+/// Counts over all links of a peer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) messages_in: u64,
+    pub(crate) messages_out: u64,
+    pub(crate) links: u64,
+    pub(crate) last_ping: Option<Duration>,
+}
+
+impl Peer {
+    pub(crate) fn new(name: Arc<str>, shared: Arc<Shared>) -> Self {
+        Self { name, shared, state: watch::Sender::new(LinkState::Down(None)), past: Mutex::default() }
+    }
+
+    pub(crate) fn state(&self) -> LinkState {
+        self.state.borrow().clone()
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<LinkState> {
+        self.state.subscribe()
+    }
+
+    /// Waits for a link.
+    pub(crate) async fn ready(&self) -> Result<(), ShutDown> {
+        let mut state = self.watch();
+        let settled = state.wait_for(|state| match state {
+            LinkState::Up(_) | LinkState::Closed => true,
+            LinkState::Down(_) | LinkState::Draining(_) => false,
+        });
+        match settled.await.as_deref() {
+            Ok(LinkState::Up(_)) => Ok(()),
+            _ => Err(ShutDown),
+        }
+    }
+
+    /// A new link takes the place of whatever was there; an older link ends first.
+    pub(crate) fn attach(&self, link: &Arc<Link>) {
+        let mut older = None;
+        self.state.send_if_modified(|state| {
+            if matches!(state, LinkState::Closed) {
+                return false;
+            }
+            older = state.link().cloned();
+            *state = LinkState::Up(Arc::clone(link));
+            true
+        });
+        self.past().links += 1;
+        if let Some(older) = older {
+            older.close(LinkError::Replaced);
+        }
+        if matches!(*self.state.borrow(), LinkState::Closed) {
+            link.close(LinkError::ShutDown);
+        }
+    }
+
+    /// A link ended.
+    pub(crate) fn detach(&self, link: &Arc<Link>, why: &LinkError) {
+        self.state.send_if_modified(|state| match state.link() {
+            Some(current) if Arc::ptr_eq(current, link) => {
+                *state = LinkState::Down(Some(why.clone()));
+                true
+            }
+            _ => false,
+        });
+        self.past().add(link);
+    }
+
+    /// An attempt to connect failed. Told only while there is no link.
+    pub(crate) fn on_failed(&self, why: &LinkError) {
+        self.state.send_if_modified(|state| match state {
+            LinkState::Down(last) if last.as_ref() != Some(why) => {
+                *last = Some(why.clone());
+                true
+            }
+            _ => false,
+        });
+    }
+
+    /// The peer said on this link that it is about to leave.
+    pub(crate) fn on_leaving(&self, link: &Arc<Link>) {
+        self.state.send_if_modified(|state| match state {
+            LinkState::Up(current) if Arc::ptr_eq(current, link) => {
+                *state = LinkState::Draining(Arc::clone(current));
+                true
+            }
+            _ => false,
+        });
+    }
+
+    /// This node is shut down: there will be no link any more.
+    pub(crate) fn close(&self) {
+        let link = self.state.send_replace(LinkState::Closed);
+        if let Some(link) = link.link() {
+            link.close(LinkError::ShutDown);
+        }
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        let mut totals = *self.past();
+        if let Some(link) = self.state().link() {
+            totals.add(link);
+        }
+        totals
+    }
+
+    fn past(&self) -> MutexGuard<'_, Totals> {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LinkState {
+    pub(crate) fn link(&self) -> Option<&Arc<Link>> {
+        match self {
+            Self::Up(link) | Self::Draining(link) => Some(link),
+            Self::Down(_) | Self::Closed => None,
+        }
+    }
+}
+
+impl Totals {
+    fn add(&mut self, link: &Link) {
+        let counts = &link.counts;
+        self.bytes_in += counts.bytes.read.load(Ordering::Relaxed);
+        self.bytes_out += counts.bytes.written.load(Ordering::Relaxed);
+        self.messages_in += counts.messages_in.load(Ordering::Relaxed);
+        self.messages_out += counts.messages_out.load(Ordering::Relaxed);
+        self.last_ping = counts.last_ping().or(self.last_ping);
+    }
+}

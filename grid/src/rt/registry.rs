@@ -1,0 +1,104 @@
+//! What a node serves, by handler id and subroute.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::peer::Peer;
+use crate::error::StartError;
+use crate::proto::Reply;
+use crate::wire::{HandlerId, RefusalReason, Subroute, SubrouteId};
+
+/// A request on its way to its handler.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) payload: Bytes,
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) handler: HandlerId,
+    pub(crate) subroute: Option<Arc<str>>,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) metadata: Vec<(Box<str>, Box<str>)>,
+}
+
+/// A good end of a handler.
+#[derive(Debug)]
+pub struct Answer(pub(crate) Reply);
+
+/// A bad end of a handler.
+#[derive(Debug)]
+pub struct Failure(pub(crate) Reply);
+
+impl Failure {
+    pub(crate) fn new(reason: RefusalReason, message: impl fmt::Display) -> Self {
+        Self(Reply::Failed(reason, message.to_string().into()))
+    }
+}
+
+/// A handler at work.
+pub type Serving = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>>;
+
+/// Serves one handler id, perhaps under a subroute.
+pub(crate) struct Handler {
+    /// What is served, for people: the service and method, or the id of a raw handler.
+    pub(crate) label: Box<str>,
+    pub(crate) subroute: Option<Arc<str>>,
+    /// Its future is not dropped with its call.
+    pub(crate) detach: bool,
+    pub(crate) serve: Box<dyn Fn(Request) -> Serving + Send + Sync>,
+}
+
+impl fmt::Debug for Handler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { label, subroute, detach, serve: _ } = self;
+        f.debug_struct("Handler").field("label", label).field("subroute", subroute).field("detach", detach).finish()
+    }
+}
+
+/// All that a node serves. Complete before the node starts.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    plain: HashMap<HandlerId, Arc<Handler>>,
+    subrouted: HashMap<SubrouteId, Arc<Handler>>,
+}
+
+impl Registry {
+    pub(crate) fn insert(&mut self, id: HandlerId, handler: Handler) -> Result<(), StartError> {
+        if id.method() == 0 || id.service() == RESERVED_SERVICE {
+            return Err(StartError::InvalidHandlerId(id, handler.label));
+        }
+        let taken = |first: &Arc<Handler>, second: Handler| StartError::DuplicateHandler {
+            id,
+            subroute: second.subroute.clone(),
+            first: first.label.clone(),
+            second: second.label,
+        };
+        match &handler.subroute {
+            None => match self.plain.entry(id) {
+                Entry::Occupied(first) => return Err(taken(first.get(), handler)),
+                Entry::Vacant(place) => place.insert(Arc::new(handler)),
+            },
+            Some(route) => match self.subrouted.entry(Subroute::new(Arc::clone(route)).id(id)) {
+                Entry::Occupied(first) => return Err(taken(first.get(), handler)),
+                Entry::Vacant(place) => place.insert(Arc::new(handler)),
+            },
+        };
+        Ok(())
+    }
+
+    /// The 32 bytes of a subroute decide alone; without one the id does.
+    pub(crate) fn find(&self, id: HandlerId, subroute: Option<&SubrouteId>) -> Option<&Arc<Handler>> {
+        match subroute {
+            Some(subroute) => self.subrouted.get(subroute),
+            None => self.plain.get(&id),
+        }
+    }
+}
+
+/// The service number that grid keeps for itself.
+const RESERVED_SERVICE: u8 = 255;

@@ -1,0 +1,157 @@
+//! The peer's calls that run on a link.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use super::link::Link;
+
+/// Calls that run, so that they can be counted, cancelled one by one, and dropped all at once.
+///
+/// They are kept under a key of our own: a peer may have two calls of one mux id, and both are answered. A cancellation
+/// reaches the later of the two.
+#[derive(Debug)]
+pub(crate) struct Running {
+    calls: Mutex<Calls>,
+    max: usize,
+    idle: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Calls {
+    tasks: HashMap<u64, Task>,
+    by_mux: HashMap<u64, u64>,
+    next_key: u64,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Task {
+    mux: u64,
+    /// None for a moment after admission, and for handlers that are not to be dropped.
+    abort: Option<AbortHandle>,
+}
+
+/// A call that was let in. Dropping it takes the call out.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    link: Arc<Link>,
+    key: u64,
+}
+
+/// Why a call was not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotAdmitted {
+    Full,
+    Closed,
+}
+
+impl Running {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { calls: Mutex::default(), max, idle: Notify::new() }
+    }
+
+    /// Takes this handler task down when the call is cancelled or the link ends.
+    pub(crate) fn attach(&self, key: u64, abort: AbortHandle) {
+        let mut calls = self.lock();
+        if calls.closed {
+            drop(calls);
+            abort.abort();
+        } else if let Some(task) = calls.tasks.get_mut(&key) {
+            task.abort = Some(abort);
+        }
+    }
+
+    /// The peer gave a call up.
+    pub(crate) fn cancel(&self, mux: u64) {
+        let mut calls = self.lock();
+        let key = calls.by_mux.get(&mux).copied();
+        let abort = key.and_then(|key| calls.tasks.get_mut(&key)).and_then(|task| task.abort.take());
+        drop(calls);
+        if let Some(abort) = abort {
+            abort.abort();
+        }
+    }
+
+    /// Drops every handler, and lets no call in.
+    pub(crate) fn close(&self) {
+        let mut calls = self.lock();
+        calls.closed = true;
+        let aborts: Vec<_> = calls.tasks.values_mut().filter_map(|task| task.abort.take()).collect();
+        drop(calls);
+        aborts.iter().for_each(AbortHandle::abort);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lock().tasks.len()
+    }
+
+    /// Waits until no call runs.
+    pub(crate) async fn idle(&self) {
+        loop {
+            let idle = self.idle.notified();
+            if self.len() == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Admission {
+    /// Lets a call in, or not.
+    pub(crate) fn new(link: Arc<Link>, mux: u64) -> Result<Self, NotAdmitted> {
+        let mut calls = link.running.lock();
+        if calls.closed {
+            return Err(NotAdmitted::Closed);
+        }
+        if calls.tasks.len() >= link.running.max {
+            return Err(NotAdmitted::Full);
+        }
+        let key = calls.next_key;
+        calls.next_key += 1;
+        calls.tasks.insert(key, Task { mux, abort: None });
+        calls.by_mux.insert(mux, key);
+        drop(calls);
+        Ok(Self { link, key })
+    }
+
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    pub(crate) fn key(&self) -> u64 {
+        self.key
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let running = &self.link.running;
+        let mut calls = running.lock();
+        if let Some(task) = calls.tasks.remove(&self.key)
+            && calls.by_mux.get(&task.mux) == Some(&self.key)
+        {
+            calls.by_mux.remove(&task.mux);
+        }
+        // Grown by a burst, the maps would keep their memory for as long as the link lives.
+        if calls.tasks.is_empty() && calls.tasks.capacity() > CALLS_KEPT {
+            calls.tasks = HashMap::new();
+            calls.by_mux = HashMap::new();
+        }
+        let idle = calls.tasks.is_empty();
+        drop(calls);
+        if idle {
+            running.idle.notify_waiters();
+        }
+    }
+}
+
+/// Places of empty maps that keep their memory.
+const CALLS_KEPT: usize = 128;

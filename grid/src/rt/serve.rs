@@ -1,0 +1,138 @@
+//! Running a handler for a call of the peer.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
+
+use super::dispatch::Dispatcher;
+use super::inherit::{Inherited, serving};
+use super::link::Link;
+use super::registry::{Handler, Request};
+use super::running::{Admission, NotAdmitted};
+use crate::proto::{Reply, ServerCall};
+use crate::wire::{Capabilities, Frame, RefusalReason, SubrouteId, TRACEPARENT};
+
+/// Starts the handler of a request in a task of its own, or says why not.
+pub(crate) fn serve(dispatcher: &Dispatcher, frame: Frame<'_>, message: &Bytes) {
+    let Dispatcher { link, peer, registry, .. } = dispatcher;
+    let call = ServerCall::on_request(&frame, link.crc);
+    let Some(handler) = registry.find(frame.handler, frame.subroute.as_ref()).filter(|_| frame.handler.method() > 0)
+    else {
+        return refuse(link, call, RefusalReason::UnknownHandler, &unknown(&frame));
+    };
+    if peer.shared.is_draining() {
+        return refuse(link, call, RefusalReason::Draining, "this node is about to leave");
+    }
+    let admission = match Admission::new(Arc::clone(link), call.mux()) {
+        Ok(admission) => admission,
+        Err(NotAdmitted::Full) => {
+            return refuse(link, call, RefusalReason::Overloaded, "too many calls are in flight");
+        }
+        Err(NotAdmitted::Closed) => return,
+    };
+    let request = Request {
+        payload: message.slice_ref(frame.payload),
+        peer: Arc::clone(peer),
+        handler: frame.handler,
+        subroute: handler.subroute.clone(),
+        deadline: call.timeout().map(|timeout| Instant::now() + timeout),
+        metadata: frame.trailer.map(|trailer| trailer.metadata).unwrap_or_default(),
+    };
+    let span = tracing::debug_span!(
+        target: "grid::call",
+        "serve",
+        handler = %handler.label,
+        peer = %peer.name,
+        mux = call.mux(),
+        subroute = handler.subroute.as_deref(),
+        traceparent = traceparent(&request),
+    );
+    let key = admission.key();
+    let task = run(Arc::clone(handler), request, call, admission, peer.shared.settings.limits.message_bytes_max);
+    let task = peer.shared.handlers.spawn(task.instrument(span));
+    if !handler.detach {
+        link.running.attach(key, task.abort_handle());
+    }
+}
+
+/// One handler from its start to its answer in the outbox.
+///
+/// Aborted when the caller cancels or the link ends; a passed deadline drops the handler and says nothing, as the
+/// caller has stopped waiting. A detached handler goes on in each of these cases, and only its answer is dropped.
+async fn run(handler: Arc<Handler>, request: Request, call: ServerCall, admission: Admission, bytes_max: usize) {
+    let deadline = request.deadline;
+    let inherited = Inherited { deadline, traceparent: traceparent(&request).map(Into::into) };
+    let detach = handler.detach;
+    // The handler's own function runs inside as well: it may panic before it gives a future.
+    let handler = serving(inherited, async move { (handler.serve)(request).await });
+    let handler = AssertUnwindSafe(handler).catch_unwind();
+    let ended = match deadline {
+        Some(deadline) if !detach => timeout_at(deadline, handler).await.ok(),
+        Some(deadline) => Some(handler.await).filter(|_| Instant::now() < deadline),
+        None => Some(handler.await),
+    };
+    let Some(ended) = ended else {
+        tracing::debug!(target: "grid::call", "the deadline passed before the handler ended");
+        return;
+    };
+    let reply = match ended {
+        Ok(Ok(answer)) => answer.0,
+        Ok(Err(failure)) => failure.0,
+        Err(panic) => panicked(panic.as_ref()),
+    };
+    let link = Arc::clone(admission.link());
+    let frame = call.on_reply(within(reply, bytes_max), link.capabilities.contains(Capabilities::TRAILER));
+    let push = link.outbox.push(frame);
+    let pushed = match deadline {
+        Some(deadline) => timeout_at(deadline, push).await.ok(),
+        None => Some(push.await),
+    };
+    if pushed != Some(Ok(())) {
+        tracing::debug!(target: "grid::call", "nobody waits for the answer any more");
+    }
+}
+
+fn refuse(link: &Link, call: ServerCall, reason: RefusalReason, text: &str) {
+    tracing::debug!(target: "grid::call", mux = call.mux(), handler = %call.handler(), ?reason, "refused");
+    link.send_control(call.on_refuse(reason, text, link.capabilities.contains(Capabilities::TRAILER)));
+}
+
+/// An answer that is too large becomes a refusal that says so.
+fn within(reply: Reply, bytes_max: usize) -> Reply {
+    // What a frame may need around its payload, generously.
+    let payload_max = bytes_max.saturating_sub(256);
+    match &reply {
+        Reply::Answer(payload) | Reply::Error(payload) if payload.len() > payload_max => {
+            let text = format!("the answer of {} bytes is more than a message may be, {bytes_max}", payload.len());
+            Reply::Failed(RefusalReason::BadAnswer, text.into())
+        }
+        _ => reply,
+    }
+}
+
+/// In the words of v1.
+fn panicked(panic: &(dyn Any + Send)) -> Reply {
+    let message = panic.downcast_ref::<&str>().copied();
+    let message = message.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a value");
+    tracing::error!(target: "grid::call", message, "a handler panicked");
+    Reply::Failed(RefusalReason::Panicked, format!("handleMessages: panic recovered: {message}").into())
+}
+
+/// In the words of v1, which has its ids as constants with names.
+pub(super) fn unknown(frame: &Frame<'_>) -> String {
+    let bytes = |id: &SubrouteId| id.as_bytes().map(|byte| byte.to_string()).join(" ");
+    match frame.subroute {
+        Some(id) => format!("Invalid Handler for type: [{}]", bytes(&id)),
+        None if frame.handler.service() == 0 && !(1..80).contains(&frame.handler.method()) => "Invalid Handler".into(),
+        None => format!("Invalid Handler for type: {}", frame.handler),
+    }
+}
+
+fn traceparent(request: &Request) -> Option<&str> {
+    request.metadata.iter().find(|(name, _)| **name == *TRACEPARENT).map(|(_, value)| &**value)
+}

@@ -1,0 +1,380 @@
+//! The calls that were made on a link and wait for their ends.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use crate::error::{LinkError, Refusal};
+use crate::proto::{Cancel, ClientCall, Outcome};
+use crate::wire::{DecodeError, Frame};
+
+/// Slots of waiting calls, in shards. A mux id names its slot, so that an answer finds its call by an index:
+///
+/// ```text
+///   generation: 32 bits | index in the shard and shard: 24 bits
+/// ```
+///
+/// The generation guards a slot that was used again, and starts at random: an answer to a call of an earlier link or
+/// process meets no call.
+///
+/// A slot is vacated by the one who made the call, in [`poll`](Self::poll) or [`cancel`](Self::cancel). All that can end
+/// a call happens under the lock of its shard, so it ends once.
+pub(crate) struct Table {
+    shards: Box<[Shard]>,
+    shard_bits: u32,
+    in_flight: AtomicUsize,
+    in_flight_max: usize,
+    idle: Notify,
+}
+
+/// A shard has a cache line pair of its own.
+#[repr(align(128))]
+struct Shard(Mutex<Slots>);
+
+struct Slots {
+    slots: Vec<Slot>,
+    vacant: Vec<u32>,
+    generation: u32,
+    closed: Option<LinkError>,
+}
+
+enum Slot {
+    Vacant,
+    Waiting { generation: u32, call: ClientCall, waker: Option<Waker> },
+    Ended(Ended),
+}
+
+/// How a call ended.
+#[derive(Debug, Clone)]
+pub(crate) enum Ended {
+    Answer(Bytes),
+    Error(Bytes),
+    Refused(Refusal),
+    Violation(&'static str),
+    /// The link ended first.
+    Link(LinkError),
+}
+
+/// Why a call could not begin.
+#[derive(Debug, Clone)]
+pub(crate) enum NoSlot {
+    /// As many calls as may be are in flight.
+    Full(usize),
+    Closed(LinkError),
+}
+
+/// Whether a frame met a call that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Met {
+    Call,
+    Nobody,
+}
+
+impl Table {
+    /// `seed` is where generations start.
+    pub(crate) fn new(shards: usize, in_flight_max: usize, seed: u32) -> Self {
+        let shards = shards.clamp(1, SHARDS_MAX).next_power_of_two();
+        let slots = || Slots { slots: Vec::new(), vacant: Vec::new(), generation: seed, closed: None };
+        Self {
+            shards: (0..shards).map(|_| Shard(Mutex::new(slots()))).collect(),
+            shard_bits: shards.trailing_zeros(),
+            in_flight: AtomicUsize::new(0),
+            in_flight_max,
+            idle: Notify::new(),
+        }
+    }
+
+    /// Begins a call in the shard of the calling thread and gives its mux id, which is never 0.
+    pub(crate) fn insert(&self) -> Result<u64, NoSlot> {
+        if self.in_flight.fetch_add(1, Ordering::Relaxed) >= self.in_flight_max {
+            self.leave();
+            return Err(NoSlot::Full(self.in_flight_max));
+        }
+        let shard = thread_number() & (self.shards.len() - 1);
+        let mut slots = self.lock(shard);
+        if let Some(why) = slots.closed.clone() {
+            drop(slots);
+            self.leave();
+            return Err(NoSlot::Closed(why));
+        }
+        let (index, generation) = slots.occupy();
+        drop(slots);
+        let place = (u64::from(index) << self.shard_bits) | u64::try_from(shard).unwrap_or(0);
+        Ok((u64::from(generation) << PLACE_BITS) | place)
+    }
+
+    /// The request of this call was queued.
+    pub(crate) fn on_sent(&self, mux: u64) {
+        if let Some((shard, index, generation)) = self.place(mux)
+            && let Some(Slot::Waiting { generation: current, call, .. }) = self.lock(shard).slots.get_mut(index)
+            && *current == generation
+        {
+            call.on_sent();
+        }
+    }
+
+    /// Waits for the end of a call, and vacates its slot.
+    pub(crate) fn poll(&self, mux: u64, cx: &Context<'_>) -> Poll<Ended> {
+        let Some((shard, index, _)) = self.place(mux) else { unreachable!("a mux id that this table gave out") };
+        let mut slots = self.lock(shard);
+        match slots.slots.get_mut(index) {
+            Some(Slot::Waiting { waker, .. }) => {
+                match waker {
+                    Some(waker) if waker.will_wake(cx.waker()) => {}
+                    _ => *waker = Some(cx.waker().clone()),
+                }
+                Poll::Pending
+            }
+            _ => match slots.vacate(index) {
+                Slot::Ended(ended) => {
+                    drop(slots);
+                    self.leave();
+                    Poll::Ready(ended)
+                }
+                Slot::Waiting { .. } | Slot::Vacant => unreachable!("a slot is vacated by its call alone"),
+            },
+        }
+    }
+
+    /// Gives a call up, and vacates its slot. Tells what the remote must hear; `None` if the call had ended.
+    pub(crate) fn cancel(&self, mux: u64) -> Option<Cancel> {
+        let (shard, index, _) = self.place(mux)?;
+        let slot = self.lock(shard).vacate(index);
+        self.leave();
+        match slot {
+            Slot::Waiting { call, .. } => Some(call.on_cancel()),
+            Slot::Ended(_) | Slot::Vacant => None,
+        }
+    }
+
+    /// A frame of the peer for a call of ours. `message` is what the frame borrows from.
+    pub(crate) fn on_frame(&self, frame: &Frame<'_>, message: &Bytes) -> Result<Met, DecodeError> {
+        let Some((shard, index, wanted)) = self.place(frame.mux) else { return Ok(Met::Nobody) };
+        let mut slots = self.lock(shard);
+        let Some(slot) = slots.slots.get_mut(index) else { return Ok(Met::Nobody) };
+        let Slot::Waiting { generation, call, waker } = slot else { return Ok(Met::Nobody) };
+        if *generation != wanted {
+            return Ok(Met::Nobody);
+        }
+        if let Some(outcome) = call.on_frame(frame)? {
+            let waker = waker.take();
+            *slot = Slot::Ended(Ended::from_outcome(outcome, message));
+            drop(slots);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+        Ok(Met::Call)
+    }
+
+    /// Ends every call that waits, and lets none begin.
+    pub(crate) fn close(&self, why: &LinkError) {
+        for shard in 0..self.shards.len() {
+            let mut slots = self.lock(shard);
+            slots.closed.get_or_insert_with(|| why.clone());
+            let mut wakers = Vec::new();
+            for slot in &mut slots.slots {
+                if let Slot::Waiting { waker, .. } = slot {
+                    wakers.extend(waker.take());
+                    *slot = Slot::Ended(Ended::Link(why.clone()));
+                }
+            }
+            drop(slots);
+            wakers.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Waits until no call is in flight.
+    pub(crate) async fn idle(&self) {
+        loop {
+            let idle = self.idle.notified();
+            if self.in_flight() == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    fn leave(&self) {
+        if self.in_flight.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.idle.notify_waiters();
+        }
+    }
+
+    /// Shard, index and generation that a mux id names, if it can be one of ours.
+    fn place(&self, mux: u64) -> Option<(usize, usize, u32)> {
+        let generation = u32::try_from(mux >> PLACE_BITS).ok()?;
+        let place = usize::try_from(mux & ((1 << PLACE_BITS) - 1)).ok()?;
+        Some((place & (self.shards.len() - 1), place >> self.shard_bits, generation))
+    }
+
+    fn lock(&self, shard: usize) -> MutexGuard<'_, Slots> {
+        let Some(Shard(slots)) = self.shards.get(shard) else { unreachable!("masked by the number of shards") };
+        slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slots {
+    fn occupy(&mut self) -> (u32, u32) {
+        self.generation = self.generation.wrapping_add(1).max(1);
+        let slot = Slot::Waiting { generation: self.generation, call: ClientCall::new(), waker: None };
+        let index = match self.vacant.pop() {
+            Some(index) => index,
+            None => {
+                self.slots.push(Slot::Vacant);
+                u32::try_from(self.slots.len() - 1).expect("Limits::calls_out_max is at most 2^20")
+            }
+        };
+        if let Some(place) = usize::try_from(index).ok().and_then(|index| self.slots.get_mut(index)) {
+            *place = slot;
+        }
+        (index, self.generation)
+    }
+
+    fn vacate(&mut self, index: usize) -> Slot {
+        let Some(slot) = self.slots.get_mut(index) else { return Slot::Vacant };
+        let slot = std::mem::replace(slot, Slot::Vacant);
+        self.vacant.extend(u32::try_from(index));
+        // Grown by a burst, it would keep its memory for as long as the link lives.
+        if self.vacant.len() == self.slots.len() && self.slots.len() > SLOTS_KEPT {
+            self.slots = Vec::new();
+            self.vacant = Vec::new();
+        }
+        slot
+    }
+}
+
+impl Ended {
+    fn from_outcome(outcome: Outcome<'_>, message: &Bytes) -> Self {
+        match outcome {
+            Outcome::Answer(payload) => Self::Answer(message.slice_ref(payload)),
+            Outcome::Error(payload) => Self::Error(message.slice_ref(payload)),
+            Outcome::Refused(reason, text) => Self::Refused(Refusal::new(reason, String::from_utf8_lossy(text))),
+            Outcome::Violation(what) => Self::Violation(what),
+        }
+    }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("in_flight", &self.in_flight()).finish_non_exhaustive()
+    }
+}
+
+/// A small number for each thread, so that threads tend to use shards of their own.
+fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed));
+    NUMBER.with(|number| *number)
+}
+
+/// Bits of a mux id that name a slot: 2^20 calls, which is the most that `Limits::calls_out_max` can be, in any of 16
+/// shards.
+const PLACE_BITS: u32 = 24;
+const SHARDS_MAX: usize = 16;
+/// Slots of a shard without calls that keep their memory.
+const SLOTS_KEPT: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Capabilities, Flags, Header, Op, PayloadBuf, Trailer};
+
+    fn table() -> Table {
+        Table::new(4, 1000, u32::MAX - 2)
+    }
+
+    fn answer(mux: u64, payload: &[u8]) -> Bytes {
+        let header = Header::new(Op::Response, mux, Flags::EOF);
+        Bytes::copy_from_slice(PayloadBuf::copy_from(payload).seal(header, &Trailer::default(), None).as_bytes())
+    }
+
+    fn deliver(table: &Table, message: &Bytes) -> Met {
+        table.on_frame(&Frame::decode(message, Capabilities::V1).unwrap(), message).unwrap()
+    }
+
+    fn poll(table: &Table, mux: u64) -> Poll<Ended> {
+        table.poll(mux, &Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn an_answer_finds_its_call_and_a_second_one_finds_nobody() {
+        let table = table();
+        let mux = table.insert().unwrap();
+        table.on_sent(mux);
+        assert!(poll(&table, mux).is_pending());
+        assert_eq!(deliver(&table, &answer(mux, b"one")), Met::Call);
+        assert_eq!(deliver(&table, &answer(mux, b"two")), Met::Nobody);
+        assert!(matches!(poll(&table, mux), Poll::Ready(Ended::Answer(payload)) if payload == "one"));
+        assert_eq!(table.in_flight(), 0);
+    }
+
+    #[test]
+    fn a_late_answer_does_not_meet_the_next_call_in_the_same_slot() {
+        let table = table();
+        let first = table.insert().unwrap();
+        table.on_sent(first);
+        assert_eq!(table.cancel(first), Some(Cancel::Tell));
+        let second = table.insert().unwrap();
+        assert_ne!(first, second);
+        assert_eq!(deliver(&table, &answer(first, b"late")), Met::Nobody);
+        assert!(poll(&table, second).is_pending());
+        table.cancel(second);
+    }
+
+    #[test]
+    fn mux_ids_are_never_zero_nor_repeated_when_generations_wrap() {
+        let table = table();
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..8 {
+            let mux = table.insert().unwrap();
+            assert_ne!(mux, 0);
+            assert!(seen.insert(mux));
+            table.cancel(mux);
+        }
+    }
+
+    #[test]
+    fn ids_of_other_tables_and_of_v1_peers_meet_nobody() {
+        let table = table();
+        let mux = table.insert().unwrap();
+        for stranger in [0, 1, mux ^ 1, mux + 1, mux + (1 << 24), u64::MAX] {
+            assert_eq!(deliver(&table, &answer(stranger, b"x")), Met::Nobody);
+        }
+        table.cancel(mux);
+    }
+
+    #[test]
+    fn closing_ends_every_call_once_and_lets_none_begin() {
+        let table = table();
+        let waiting = table.insert().unwrap();
+        let answered = table.insert().unwrap();
+        table.on_sent(answered);
+        deliver(&table, &answer(answered, b"x"));
+        table.close(&LinkError::Dead);
+        assert!(matches!(poll(&table, waiting), Poll::Ready(Ended::Link(LinkError::Dead))));
+        assert!(matches!(poll(&table, answered), Poll::Ready(Ended::Answer(_))));
+        assert!(matches!(table.insert(), Err(NoSlot::Closed(LinkError::Dead))));
+        assert_eq!(table.in_flight(), 0);
+    }
+
+    #[test]
+    fn the_excess_is_refused_and_a_burst_keeps_no_memory() {
+        let table = Table::new(1, 500, 0);
+        let calls: Vec<u64> = (0..500).map(|_| table.insert().unwrap()).collect();
+        assert!(matches!(table.insert(), Err(NoSlot::Full(500))));
+        for mux in calls {
+            table.cancel(mux);
+        }
+        assert_eq!(table.lock(0).slots.capacity(), 0);
+        assert!(table.insert().is_ok());
+    }
+}

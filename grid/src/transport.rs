@@ -1,0 +1,108 @@
+//! Byte streams between nodes.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+
+use tokio::net::TcpStream;
+
+pub use crate::rt::{BoxIo, Io};
+
+/// Opens byte streams to peers, given their names. The default one speaks TCP.
+///
+/// Give one of your own to [`ManagerBuilder::connector`](crate::ManagerBuilder::connector) for Unix sockets, tunnels,
+/// TLS, or links in memory for tests; hand what arrives at the other end to [`Manager::accept`](crate::Manager::accept).
+pub trait Connector: Send + Sync + 'static {
+    /// Opens a byte stream to the node of this name.
+    ///
+    /// # Cancel safety
+    /// It is dropped when [`Timeouts::handshake`](crate::Timeouts::handshake) has passed.
+    fn connect<'a>(&'a self, name: &'a str) -> Pin<Box<dyn Future<Output = io::Result<BoxIo>> + Send + 'a>>;
+}
+
+/// Connects by TCP to the host and port of a name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tcp;
+
+impl Connector for Tcp {
+    fn connect<'a>(&'a self, name: &'a str) -> Pin<Box<dyn Future<Output = io::Result<BoxIo>> + Send + 'a>> {
+        Box::pin(async move {
+            let address = NodeName::parse(name).map_err(io::Error::other)?;
+            let stream = TcpStream::connect((address.host, address.port)).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream) as BoxIo)
+        })
+    }
+}
+
+/// The parts of the name of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NodeName<'a> {
+    pub(crate) scheme: Scheme,
+    pub(crate) host: &'a str,
+    pub(crate) port: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+}
+
+impl<'a> NodeName<'a> {
+    /// # Errors
+    /// What is wrong with the name.
+    pub(crate) fn parse(name: &'a str) -> Result<Self, &'static str> {
+        let (scheme, rest) = match name.split_once("://") {
+            Some(("http", rest)) => (Scheme::Http, rest),
+            Some(("https", rest)) => (Scheme::Https, rest),
+            _ => return Err("it must begin with http:// or https://"),
+        };
+        if rest.contains(['/', '?', '#', '@', ' ']) {
+            return Err("it must end after the host and port, without a slash or path");
+        }
+        // The colons of an IPv6 address stand inside brackets.
+        let port_at = rest.rfind(']').map_or(rest.find(':'), |end| rest.get(end..)?.find(':').map(|at| at + end));
+        let (host, port) = match port_at.and_then(|at| rest.split_at_checked(at)) {
+            Some((host, port)) => {
+                let port = port.trim_start_matches(':').parse().map_err(|_| "its port is not a number up to 65535")?;
+                (host, port)
+            }
+            None => (rest, if scheme == Scheme::Https { 443 } else { 80 }),
+        };
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        if host.is_empty() {
+            return Err("it has no host");
+        }
+        Ok(Self { scheme, host, port })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_urls_of_a_host_and_a_port() {
+        let parsed = |name| NodeName::parse(name).map(|name| (name.host, name.port));
+        assert_eq!(parsed("http://127.0.0.1:9000"), Ok(("127.0.0.1", 9000)));
+        assert_eq!(parsed("https://node-1.example"), Ok(("node-1.example", 443)));
+        assert_eq!(parsed("http://node-1"), Ok(("node-1", 80)));
+        assert_eq!(parsed("http://[::1]:9001"), Ok(("::1", 9001)));
+        assert_eq!(parsed("http://[::1]"), Ok(("::1", 80)));
+        for bad in [
+            "",
+            "127.0.0.1:9000",
+            "ftp://a:1",
+            "http://",
+            "http://:1",
+            "http://a:1/",
+            "http://a:1/x",
+            "http://a:x",
+            "http://a:99999",
+            "http://u@a:1",
+        ] {
+            assert!(NodeName::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

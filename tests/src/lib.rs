@@ -1,0 +1,4 @@
+//! What the tests of whole nodes have in common.
+
+pub mod memory;
+pub mod mesh;
