@@ -303,8 +303,8 @@ impl Connect {
         let guard = Arc::new(Guard(Arc::new(Node::new(settings, registry, remotes))));
         let node = &guard.0;
         let peer: Arc<Peer> = node.peer(&self.url).expect("the one peer that the node was built with");
-        let driver = dial_once(&peer, &node.registry).await?;
-        node.shared.tasks.spawn(keep_connected(Arc::clone(&peer), Arc::clone(&node.registry), driver));
+        let driver = dial_once(&peer, &node.mesh).await?;
+        node.shared.tasks.spawn(keep_connected(Arc::clone(&peer), Arc::clone(&node.mesh), driver));
         peer.ready().await.map_err(|_| crate::error::LinkError::ShutDown)?;
         Ok(Connection::of_guest(peer, guard))
     }

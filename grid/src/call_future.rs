@@ -134,13 +134,12 @@ struct Started<T, E> {
 fn start<T, E>(mut call: Call<T, E>) -> Result<Started<T, E>, CallError<E>> {
     let link = usable_link(&call)?;
     let payload = call.payload.take().unwrap_or_else(|| Ok(PayloadBuf::new())).map_err(CallError::Encode)?;
-    let limits = &call.connection.peer().shared.settings.limits;
-    let size = payload.len() + metadata_bytes(&call);
-    let room = limits.message_bytes_max.saturating_sub(FRAME_OVERHEAD_MAX);
-    if size > room {
-        return Err(CallError::TooLarge { what: "the request", size, limit: room });
-    }
     let trailer = trailer(&mut call, &link)?;
+    let size = payload.len() + trailer.metadata_bytes();
+    let limit = call.connection.peer().shared.settings.limits.message_bytes_max.saturating_sub(FRAME_OVERHEAD_MAX);
+    if size > limit {
+        return Err(CallError::TooLarge { what: "the request", size, limit });
+    }
     let (deadline, deadline_ms) = deadline(&call, Instant::now()).ok_or(CallError::DeadlineExceeded)?;
     let mux = link.table.insert().map_err(|error| not_begun(&call, error))?;
     let waiting = Waiting { link, mux, slot: Slot::Held };
@@ -189,27 +188,23 @@ fn usable_link<T, E>(call: &Call<T, E>) -> Result<Arc<Link>, CallError<E>> {
     }
 }
 
-fn metadata_bytes<T, E>(call: &Call<T, E>) -> usize {
-    call.metadata.iter().map(|(name, value)| name.len() + value.len()).sum()
-}
-
 /// What goes along with the request, if the peer can take it.
 fn trailer<T, E>(call: &mut Call<T, E>, link: &Link) -> Result<Trailer, CallError<E>> {
     let limit = call.connection.peer().shared.settings.limits.metadata_bytes_max;
-    let size = metadata_bytes(call);
+    let mut trailer = Trailer { metadata: std::mem::take(&mut call.metadata), refusal: None };
+    let size = trailer.metadata_bytes();
     if size > limit {
         return Err(CallError::TooLarge { what: "the metadata", size, limit });
     }
-    let mut metadata = std::mem::take(&mut call.metadata);
     if !link.capabilities.contains(Capabilities::TRAILER) {
         return Ok(Trailer::default());
     }
     if let Some(traceparent) = &call.inherited.traceparent
-        && !metadata.iter().any(|(name, _)| **name == *TRACEPARENT)
+        && !trailer.metadata.iter().any(|(name, _)| **name == *TRACEPARENT)
     {
-        metadata.push((TRACEPARENT.into(), (&**traceparent).into()));
+        trailer.metadata.push((TRACEPARENT.into(), (&**traceparent).into()));
     }
-    Ok(Trailer { metadata, refusal: None })
+    Ok(trailer)
 }
 
 /// When the call ends at the latest, and the same in whole milliseconds from now. `None`: it has passed.

@@ -9,8 +9,8 @@ use futures_core::Stream;
 use futures_util::stream;
 
 use crate::call::Call;
-use crate::error::{LinkError, RemoteError, ShutDown};
-use crate::rt::{Guard, LinkState, Peer};
+use crate::error::{LinkError, RemoteError, ShutDown, UnknownPeer};
+use crate::rt::{Guard, LinkState, Mesh, Peer};
 use crate::wire::{HandlerId, Subroute};
 
 /// A cheap handle to the connection with another node. It survives reconnects; clones are the same connection.
@@ -29,6 +29,13 @@ pub struct Connection {
 impl Connection {
     pub(crate) fn new(peer: Arc<Peer>) -> Self {
         Self { peer, subroute: None, guest: None }
+    }
+
+    pub(crate) fn to_peer(mesh: &Mesh, name: &str, local: &Arc<str>) -> Result<Self, UnknownPeer> {
+        match mesh.peers.get(name) {
+            Some(peer) => Ok(Self::new(Arc::clone(peer))),
+            None => Err(UnknownPeer { name: name.into(), local: Arc::clone(local) }),
+        }
     }
 
     pub(crate) fn of_guest(peer: Arc<Peer>, guest: Arc<Guard>) -> Self {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::connection::Connection;
-use crate::rt::{Peer, Request};
+use crate::error::UnknownPeer;
+use crate::rt::{Mesh, Peer, Request};
 use crate::wire::HandlerId;
 
 /// The call that a handler serves: who calls, how long is left, over which subroute.
@@ -15,6 +16,7 @@ use crate::wire::HandlerId;
 #[derive(Debug, Clone)]
 pub struct Context {
     peer: Arc<Peer>,
+    mesh: Arc<Mesh>,
     handler: HandlerId,
     subroute: Option<Arc<str>>,
     deadline: Option<Instant>,
@@ -24,8 +26,8 @@ pub struct Context {
 impl Context {
     /// Takes a request apart.
     pub(crate) fn new(request: Request) -> (Self, bytes::Bytes) {
-        let Request { payload, peer, handler, subroute, deadline, metadata } = request;
-        (Self { peer, handler, subroute, deadline, metadata }, payload)
+        let Request { payload, peer, mesh, handler, subroute, deadline, metadata } = request;
+        (Self { peer, mesh, handler, subroute, deadline, metadata }, payload)
     }
 
     /// The name of the node that calls; `guest://..` for a guest.
@@ -38,6 +40,15 @@ impl Context {
     #[must_use]
     pub fn connection(&self) -> Connection {
         Connection::new(Arc::clone(&self.peer))
+    }
+
+    /// The connection to a peer of this node, to ask it for what the caller asked: as
+    /// [`Manager::connection`](crate::Manager::connection), from inside a handler.
+    ///
+    /// # Errors
+    /// It is not among the peers that the node was built with.
+    pub fn peer(&self, name: &str) -> Result<Connection, UnknownPeer> {
+        Connection::to_peer(&self.mesh, name, &self.peer.shared.settings.name)
     }
 
     /// When the caller stops waiting. The handler is dropped then, unless it is detached.

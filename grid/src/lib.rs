@@ -17,6 +17,7 @@ mod manager;
 mod proto;
 mod rt;
 mod transport;
+mod types;
 mod wire;
 
 #[doc(hidden)]
@@ -32,6 +33,7 @@ pub use description::{ArgumentDescription, Codec, Describe, MethodDescription, M
 pub use error::{
     CallError, CodecError, ConnectError, LinkError, Refusal, RemoteError, ShutDown, StartError, UnknownPeer,
 };
+pub use grid_macros::service;
 pub use handler::Service;
 pub use limits::{Limits, Timeouts};
 pub use manager::Manager;

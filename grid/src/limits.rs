@@ -33,7 +33,8 @@ pub struct Limits {
     pub calls_out_max: usize,
     /// Calls of the peer that run at the same time. Default 16,384. The excess is refused as overloaded.
     pub calls_in_max: usize,
-    /// Bytes of names and values of metadata of one call. Default 8 KiB, what HTTP servers take of headers.
+    /// Bytes of metadata of one call, to be sent or taken: of names and values, and 32 for each pair. Default 8 KiB,
+    /// what HTTP servers take of headers.
     pub metadata_bytes_max: usize,
     /// Guests that are connected to the node at the same time. Default 1,024.
     pub guests_max: usize,

@@ -52,15 +52,13 @@ impl Manager {
     /// # Errors
     /// It is not among the peers that the node was built with.
     pub fn connection(&self, peer: &str) -> Result<Connection, UnknownPeer> {
-        match self.node().peers.get(peer) {
-            Some(peer) => Ok(Connection::new(Arc::clone(peer))),
-            None => Err(UnknownPeer { name: peer.into(), local: Arc::clone(&self.node().shared.settings.name) }),
-        }
+        let node = self.node();
+        Connection::to_peer(&node.mesh, peer, &node.shared.settings.name)
     }
 
     /// The connections to all peers, in no order.
     pub fn connections(&self) -> impl Iterator<Item = Connection> + '_ {
-        self.node().peers.values().map(|peer| Connection::new(Arc::clone(peer)))
+        self.node().mesh.peers.values().map(|peer| Connection::new(Arc::clone(peer)))
     }
 
     /// Serves one incoming byte stream, from its HTTP request on, until it ends: for streams that the node did not
@@ -96,6 +94,6 @@ impl Manager {
 
 impl fmt::Debug for Manager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Manager").field("name", &self.name()).field("peers", &self.node().peers.keys()).finish()
+        f.debug_struct("Manager").field("name", &self.name()).field("peers", &self.node().mesh.peers.keys()).finish()
     }
 }

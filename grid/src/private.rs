@@ -10,6 +10,7 @@ use crate::description::MethodDescription;
 use crate::error::CodecError;
 pub use crate::handler::Request;
 pub use crate::rt::{Answer, Failure, Serving};
+pub use crate::types::{AnswerType, ArgumentType, ErrorType};
 use crate::wire::PayloadBuf;
 
 /// A call of a method that can fail.

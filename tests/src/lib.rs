@@ -2,3 +2,4 @@
 
 pub mod memory;
 pub mod mesh;
+pub mod probe;

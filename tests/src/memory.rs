@@ -1,15 +1,17 @@
-//! Links in memory, which can be cut and black-holed, for tests under virtual time.
+//! Links in memory, which can be cut, black-holed and frozen, for tests under virtual time.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
-use grid::{BoxIo, Connector, Manager};
+use grid::{BoxIo, Connector, Manager, ManagerBuilder};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// A network of nodes in one process. Clones are the same network.
 #[derive(Clone, Default)]
@@ -22,7 +24,23 @@ struct Inner {
     nodes: Mutex<HashMap<String, Manager>>,
     links: Mutex<Vec<Arc<Fault>>>,
     down: AtomicBool,
+    frozen: AtomicBool,
     dialled: AtomicUsize,
+    traffic: [Counts; 2],
+}
+
+/// What went through one end of all links.
+#[derive(Default)]
+struct Counts {
+    read: AtomicU64,
+    written: AtomicU64,
+}
+
+/// The bytes that all dialling or all accepting ends have read and written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traffic {
+    pub read: u64,
+    pub written: u64,
 }
 
 /// What is done to one link.
@@ -34,7 +52,28 @@ struct Fault {
 }
 
 impl Network {
-    /// Brings connections for `node` to it.
+    /// A builder for a node of this name, which dials through this network.
+    pub fn builder(&self, name: &str) -> ManagerBuilder {
+        Manager::builder(name).connector(self.clone())
+    }
+
+    /// Two nodes that are connected, each with what it serves. The left one dials, the right one is dialled.
+    pub async fn pair(
+        &self,
+        left: impl FnOnce(ManagerBuilder) -> ManagerBuilder,
+        right: impl FnOnce(ManagerBuilder) -> ManagerBuilder,
+    ) -> (Manager, Manager) {
+        let (dialling, dialled) = names();
+        let right = right(self.builder(&dialled).peers([&*dialling])).build().expect("the right node starts");
+        self.add(&right);
+        let left = left(self.builder(&dialling).peers([&*dialled])).build().expect("the left node starts");
+        within(left.connection(&dialled).expect("a peer").ready()).await.expect("not shut down");
+        within(right.connection(&dialling).expect("a peer").ready()).await.expect("not shut down");
+        (left, right)
+    }
+
+    /// Brings connections for `node` to it. The network holds a handle to it until it is removed, and one more for each
+    /// of its links.
     pub fn add(&self, node: &Manager) {
         self.inner.nodes.lock().unwrap().insert(node.name().to_owned(), node.clone());
     }
@@ -54,6 +93,14 @@ impl Network {
         self.inner.dialled.load(Ordering::SeqCst)
     }
 
+    /// What the dialling ends have read and written so far, and what the accepting ends have.
+    pub fn traffic(&self) -> [Traffic; 2] {
+        [End::Dialling, End::Accepting].map(|end| {
+            let counts = &self.inner.traffic[end as usize];
+            Traffic { read: counts.read.load(Ordering::SeqCst), written: counts.written.load(Ordering::SeqCst) }
+        })
+    }
+
     /// Cuts every link there is.
     pub fn cut(&self) {
         for fault in self.inner.links.lock().unwrap().drain(..) {
@@ -68,6 +115,21 @@ impl Network {
             fault.silent.store(true, Ordering::SeqCst);
         }
     }
+
+    /// Nothing arrives on any link, also on new ones, until the network is thawed. What is sent meanwhile is kept.
+    pub fn freeze(&self) {
+        self.inner.frozen.store(true, Ordering::SeqCst);
+        self.silence();
+    }
+
+    /// All links flow again.
+    pub fn thaw(&self) {
+        self.inner.frozen.store(false, Ordering::SeqCst);
+        for fault in self.inner.links.lock().unwrap().iter() {
+            fault.silent.store(false, Ordering::SeqCst);
+            fault.wake();
+        }
+    }
 }
 
 impl Connector for Network {
@@ -78,12 +140,14 @@ impl Connector for Network {
             let Some(node) = node.filter(|_| !self.inner.down.load(Ordering::SeqCst)) else {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             };
-            let (near, far) = duplex(64 << 10);
+            let (near, far) = duplex(LINK_BYTES);
             let fault = Arc::new(Fault::default());
+            fault.silent.store(self.inner.frozen.load(Ordering::SeqCst), Ordering::SeqCst);
             self.inner.links.lock().unwrap().push(Arc::clone(&fault));
-            let far = Faulty { io: far, fault: Arc::clone(&fault) };
+            let faulty = |io, end| Faulty { io, end, fault: Arc::clone(&fault), network: Arc::clone(&self.inner) };
+            let far = faulty(far, End::Accepting);
             tokio::spawn(async move { node.accept(far).await });
-            Ok(Box::new(Faulty { io: near, fault }) as BoxIo)
+            Ok(Box::new(faulty(near, End::Dialling)) as BoxIo)
         })
     }
 }
@@ -102,9 +166,24 @@ impl Fault {
     }
 }
 
+/// Which end of a link.
+#[derive(Clone, Copy)]
+enum End {
+    Dialling,
+    Accepting,
+}
+
 struct Faulty {
     io: DuplexStream,
+    end: End,
     fault: Arc<Fault>,
+    network: Arc<Inner>,
+}
+
+impl Faulty {
+    fn counts(&self) -> &Counts {
+        &self.network.traffic[self.end as usize]
+    }
 }
 
 impl AsyncRead for Faulty {
@@ -115,7 +194,10 @@ impl AsyncRead for Faulty {
         if self.fault.silent.load(Ordering::SeqCst) {
             return Poll::Pending;
         }
-        Pin::new(&mut self.io).poll_read(cx, buf)
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        self.counts().read.fetch_add((buf.filled().len() - before) as u64, Ordering::SeqCst);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -124,7 +206,9 @@ impl AsyncWrite for Faulty {
         if self.fault.is_cut(cx) {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        Pin::new(&mut self.io).poll_write(cx, bytes)
+        let written = ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
+        self.counts().written.fetch_add(written as u64, Ordering::SeqCst);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -135,3 +219,28 @@ impl AsyncWrite for Faulty {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
+
+/// Two names of which the first one dials the second.
+pub fn names() -> (String, String) {
+    let dialled = "http://dialled:1";
+    let names = (0..).map(|number| format!("http://dialling-{number}:1"));
+    let hash = |first: &str, second: &str| xxh3_64(format!("{first}{second}").as_bytes());
+    let mut dialling = names.filter(|name| hash(name, dialled) < hash(dialled, name));
+    (dialling.next().expect("half of all names dial"), dialled.to_owned())
+}
+
+/// The output of a future that must end within an hour of virtual time.
+///
+/// # Panics
+/// It does not.
+pub async fn within<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(3600), future).await.expect("it ends within an hour of virtual time")
+}
+
+/// Lets every task run until it waits: virtual time moves on, by a millisecond, only then.
+pub async fn settle() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+/// What fits into a link in each direction, as into the buffers of two sockets.
+pub const LINK_BYTES: usize = 64 << 10;

@@ -16,10 +16,8 @@ async fn both_nodes_call_each_other_by_id() {
 
 #[tokio::test]
 async fn a_raw_handlers_error_is_its_text() {
-    let (left, _right) = pair(
-        |left| left,
-        |right| right.single(11_u8, |_, _| async { Err::<Bytes, _>(RemoteError::new("boom")) }),
-    )
-    .await;
+    let (left, _right) =
+        pair(|left| left, |right| right.single(11_u8, |_, _| async { Err::<Bytes, _>(RemoteError::new("boom")) }))
+            .await;
     assert_eq!(only(&left).single(11_u8, []).await, Err(CallError::Remote(RemoteError::new("boom"))));
 }

@@ -94,7 +94,7 @@ impl Node {
     async fn drive_accepted(&self, accepted: Result<Accepted, LinkError>) {
         match accepted {
             Ok((ws, link, peer)) => {
-                drive(&peer, hello::driver(ws, Masks::No, link, &peer, &self.registry)).await;
+                drive(&peer, hello::driver(ws, Masks::No, link, &peer, &self.mesh)).await;
             }
             Err(why) => {
                 let local = &self.shared.settings.name;

@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::driver::{Driver, Masks};
 use super::hello;
 use super::link::Link;
+use super::node::Mesh;
 use super::peer::Peer;
-use super::registry::Registry;
 use super::socket::Socket;
 use super::upgrade;
 use crate::error::LinkError;
@@ -19,13 +19,13 @@ use crate::error::LinkError;
 /// Attempts start [`reconnect_min`](crate::Timeouts::reconnect_min) to
 /// [`reconnect_max`](crate::Timeouts::reconnect_max) apart; the first one after a link that held for longer than that
 /// starts at once.
-pub(super) async fn dial_forever(peer: Arc<Peer>, registry: Arc<Registry>) {
+pub(super) async fn dial_forever(peer: Arc<Peer>, mesh: Arc<Mesh>) {
     let closing = peer.shared.closing.clone();
     let dialling = async {
         loop {
             let started = Instant::now();
             let pause = jittered(&peer);
-            match dial_once(&peer, &registry).await {
+            match dial_once(&peer, &mesh).await {
                 Ok(driver) => drive(&peer, driver).await,
                 Err(why) => failed(&peer, &why),
             }
@@ -36,15 +36,15 @@ pub(super) async fn dial_forever(peer: Arc<Peer>, registry: Arc<Registry>) {
 }
 
 /// The same from a first link on.
-pub(crate) async fn keep_connected(peer: Arc<Peer>, registry: Arc<Registry>, first: Driver) {
+pub(crate) async fn keep_connected(peer: Arc<Peer>, mesh: Arc<Mesh>, first: Driver) {
     let closing = peer.shared.closing.clone();
     if closing.run_until_cancelled(drive(&peer, first)).await.is_some() {
-        dial_forever(peer, registry).await;
+        dial_forever(peer, mesh).await;
     }
 }
 
 /// One attempt: gives the driver of a link that is not attached yet.
-pub(crate) async fn dial_once(peer: &Arc<Peer>, registry: &Arc<Registry>) -> Result<Driver, LinkError> {
+pub(crate) async fn dial_once(peer: &Arc<Peer>, mesh: &Arc<Mesh>) -> Result<Driver, LinkError> {
     let settings = &peer.shared.settings;
     let attempt = async {
         let io = settings.connector.connect(&peer.name).await;
@@ -55,7 +55,7 @@ pub(crate) async fn dial_once(peer: &Arc<Peer>, registry: &Arc<Registry>) -> Res
         let socket = Socket::new(io, hello::HANDSHAKE_BYTES_MAX);
         let ws = upgrade::dial(socket, &peer.name, settings).await?;
         let (ws, link) = hello::dial(ws, peer).await?;
-        Ok(hello::driver(ws, Masks::Yes, link, peer, registry))
+        Ok(hello::driver(ws, Masks::Yes, link, peer, mesh))
     };
     timeout(settings.timeouts.handshake, attempt).await.unwrap_or(Err(LinkError::HandshakeTimeout))
 }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::link::Link;
+use super::node::Mesh;
 use super::peer::Peer;
-use super::registry::Registry;
 use super::serve::{serve, unknown};
 use crate::error::LinkError;
 use crate::proto::{Liveness, ServerCall};
@@ -20,7 +20,7 @@ use crate::wire::{
 pub(crate) struct Dispatcher {
     pub(crate) link: Arc<Link>,
     pub(crate) peer: Arc<Peer>,
-    pub(crate) registry: Arc<Registry>,
+    pub(crate) mesh: Arc<Mesh>,
     pub(crate) liveness: Liveness,
 }
 

@@ -136,11 +136,12 @@ impl Driver {
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Result<(), LinkError> {
         self.poll_ticks(cx)?;
-        let read = self.poll_read(cx)?;
+        let read = self.poll_read(cx);
+        // Also when reading has ended: the answer to a close is still to go out.
         if let Poll::Ready(written) = self.poll_write(cx) {
             written?;
         }
-        if read == Read::Some {
+        if read? == Read::Some {
             cx.waker().wake_by_ref();
         }
         match self.link.end() {

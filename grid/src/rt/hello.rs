@@ -12,9 +12,8 @@ use tokio_tungstenite::tungstenite::Message;
 use super::dispatch::Dispatcher;
 use super::driver::{Driver, Masks};
 use super::link::Link;
-use super::node::Node;
+use super::node::{Mesh, Node};
 use super::peer::Peer;
-use super::registry::Registry;
 use super::socket::Socket;
 use crate::error::LinkError;
 use crate::proto::{Acceptance, Acceptor, Liveness, dialled};
@@ -82,11 +81,11 @@ pub(crate) async fn accept(mut ws: Ws, node: &Node) -> Result<(Ws, Arc<Link>, Ar
 }
 
 /// The driver of a link whose handshake is over.
-pub(crate) fn driver(mut ws: Ws, masks: Masks, link: Arc<Link>, peer: &Arc<Peer>, registry: &Arc<Registry>) -> Driver {
+pub(crate) fn driver(mut ws: Ws, masks: Masks, link: Arc<Link>, peer: &Arc<Peer>, mesh: &Arc<Mesh>) -> Driver {
     ws.get_mut().collect_writes();
     let timeouts = &peer.shared.settings.timeouts;
     let liveness = Liveness::new(timeouts.dead_after, Instant::now().into_std());
-    let dispatcher = Dispatcher { link, peer: Arc::clone(peer), registry: Arc::clone(registry), liveness };
+    let dispatcher = Dispatcher { link, peer: Arc::clone(peer), mesh: Arc::clone(mesh), liveness };
     Driver::new(ws, masks, dispatcher, timeouts)
 }
 

@@ -37,7 +37,7 @@ mod upgrade;
 pub(crate) use dial::{dial_once, keep_connected};
 pub(crate) use inherit::{Inherited, inherited};
 pub(crate) use link::Link;
-pub(crate) use node::{Guard, Guests, Node, Settings};
+pub(crate) use node::{Guard, Guests, Mesh, Node, Settings};
 pub(crate) use outbox::{Closed, TryPush};
 pub(crate) use peer::{LinkState, Peer};
 pub use registry::{Answer, Failure, Serving};

@@ -83,12 +83,18 @@ impl Shared {
     }
 }
 
+/// What a node serves, and to whom it is connected: all that a handler may want of it.
+#[derive(Debug)]
+pub(crate) struct Mesh {
+    pub(crate) registry: Registry,
+    pub(crate) peers: HashMap<Arc<str>, Arc<Peer>>,
+}
+
 /// A node of the mesh, or the small one behind a guest's connection.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) registry: Arc<Registry>,
-    pub(crate) peers: HashMap<Arc<str>, Arc<Peer>>,
+    pub(crate) mesh: Arc<Mesh>,
     /// Guests that are connected, or whose connection somebody holds.
     guests: Mutex<HashMap<Arc<str>, Weak<Peer>>>,
     pub(crate) handshakes: Arc<Semaphore>,
@@ -112,14 +118,15 @@ impl Node {
             let peer = Peer::new(Arc::clone(&name), Arc::clone(&shared));
             (name, Arc::new(peer))
         });
-        Self { peers: peers.collect(), shared, registry: Arc::new(registry), guests: Mutex::default(), handshakes }
+        let mesh = Arc::new(Mesh { registry, peers: peers.collect() });
+        Self { shared, mesh, guests: Mutex::default(), handshakes }
     }
 
     /// Starts to dial those peers that are this node's to dial.
     pub(crate) fn dial_peers(&self) {
-        for peer in self.peers.values() {
+        for peer in self.mesh.peers.values() {
             if local_dials(&self.shared.settings.name, &peer.name) {
-                self.shared.tasks.spawn(dial_forever(Arc::clone(peer), Arc::clone(&self.registry)));
+                self.shared.tasks.spawn(dial_forever(Arc::clone(peer), Arc::clone(&self.mesh)));
             }
         }
     }
@@ -128,13 +135,13 @@ impl Node {
     pub(crate) fn knows(&self, name: &str) -> bool {
         match is_guest(name) {
             true => self.shared.settings.guests == Guests::Allowed,
-            false => self.peers.contains_key(name),
+            false => self.mesh.peers.contains_key(name),
         }
     }
 
     /// The peer of this name, which has been found good. `None`: there are as many guests as may be.
     pub(crate) fn peer(&self, name: &str) -> Option<Arc<Peer>> {
-        if let Some(peer) = self.peers.get(name) {
+        if let Some(peer) = self.mesh.peers.get(name) {
             return Some(Arc::clone(peer));
         }
         let mut guests = self.guests();
@@ -204,7 +211,7 @@ impl Node {
 
     fn all_peers(&self) -> Vec<Arc<Peer>> {
         let guests: Vec<_> = self.guests().values().filter_map(Weak::upgrade).collect();
-        self.peers.values().cloned().chain(guests).collect()
+        self.mesh.peers.values().cloned().chain(guests).collect()
     }
 
     fn guests(&self) -> MutexGuard<'_, HashMap<Arc<str>, Weak<Peer>>> {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::node::Mesh;
 use super::peer::Peer;
 use crate::error::StartError;
 use crate::proto::Reply;
@@ -20,6 +21,7 @@ use crate::wire::{HandlerId, RefusalReason, Subroute, SubrouteId};
 pub(crate) struct Request {
     pub(crate) payload: Bytes,
     pub(crate) peer: Arc<Peer>,
+    pub(crate) mesh: Arc<Mesh>,
     pub(crate) handler: HandlerId,
     pub(crate) subroute: Option<Arc<str>>,
     pub(crate) deadline: Option<Instant>,

@@ -19,14 +19,21 @@ use crate::wire::{Capabilities, Frame, RefusalReason, SubrouteId, TRACEPARENT};
 
 /// Starts the handler of a request in a task of its own, or says why not.
 pub(crate) fn serve(dispatcher: &Dispatcher, frame: Frame<'_>, message: &Bytes) {
-    let Dispatcher { link, peer, registry, .. } = dispatcher;
+    let Dispatcher { link, peer, mesh, .. } = dispatcher;
     let call = ServerCall::on_request(&frame, link.crc);
-    let Some(handler) = registry.find(frame.handler, frame.subroute.as_ref()).filter(|_| frame.handler.method() > 0)
+    let Some(handler) =
+        mesh.registry.find(frame.handler, frame.subroute.as_ref()).filter(|_| frame.handler.method() > 0)
     else {
         return refuse(link, call, RefusalReason::UnknownHandler, &unknown(&frame));
     };
     if peer.shared.is_draining() {
         return refuse(link, call, RefusalReason::Draining, "this node is about to leave");
+    }
+    let trailer = frame.trailer.unwrap_or_default();
+    let settings = &peer.shared.settings;
+    if trailer.metadata_bytes() > settings.limits.metadata_bytes_max {
+        let text = format!("the metadata is more than the limit of {}", settings.limits.metadata_bytes_max);
+        return refuse(link, call, RefusalReason::BadRequest, &text);
     }
     let admission = match Admission::new(Arc::clone(link), call.mux()) {
         Ok(admission) => admission,
@@ -38,10 +45,11 @@ pub(crate) fn serve(dispatcher: &Dispatcher, frame: Frame<'_>, message: &Bytes) 
     let request = Request {
         payload: message.slice_ref(frame.payload),
         peer: Arc::clone(peer),
+        mesh: Arc::clone(mesh),
         handler: frame.handler,
         subroute: handler.subroute.clone(),
         deadline: call.timeout().map(|timeout| Instant::now() + timeout),
-        metadata: frame.trailer.map(|trailer| trailer.metadata).unwrap_or_default(),
+        metadata: trailer.metadata,
     };
     let span = tracing::debug_span!(
         target: "grid::call",
@@ -53,7 +61,7 @@ pub(crate) fn serve(dispatcher: &Dispatcher, frame: Frame<'_>, message: &Bytes) 
         traceparent = traceparent(&request),
     );
     let key = admission.key();
-    let task = run(Arc::clone(handler), request, call, admission, peer.shared.settings.limits.message_bytes_max);
+    let task = run(Arc::clone(handler), request, call, admission, settings.limits.message_bytes_max);
     let task = peer.shared.handlers.spawn(task.instrument(span));
     if !handler.detach {
         link.running.attach(key, task.abort_handle());

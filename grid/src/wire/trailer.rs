@@ -21,6 +21,12 @@ impl Trailer {
         self.metadata.is_empty() && self.refusal.is_none()
     }
 
+    /// The size of the metadata as limits count it: bytes of names and values, and 32 for each pair, as HTTP/2 counts
+    /// header fields.
+    pub(crate) fn metadata_bytes(&self) -> usize {
+        self.metadata.iter().map(|(name, value)| name.len() + value.len() + PAIR_OVERHEAD).sum()
+    }
+
     pub(super) fn put(&self, out: &mut Vec<u8>) {
         let (trace, pairs): (Vec<_>, Vec<_>) = self.metadata.iter().partition(|(name, _)| **name == *TRACEPARENT);
         put_map_len(out, trace.len() + usize::from(!pairs.is_empty()) + usize::from(self.refusal.is_some()));
@@ -49,7 +55,15 @@ impl Trailer {
             match reader.uint("a key of the trailer", u64::MAX)? {
                 KEY_TRACE => trailer.metadata.push((TRACEPARENT.into(), reader.str("trace context")?.into())),
                 KEY_METADATA => {
-                    for _ in 0..reader.map_len("metadata")? {
+                    let pairs = reader.map_len("metadata")?;
+                    if pairs > PAIRS_MAX {
+                        return Err(DecodeError::Overflow {
+                            field: "the number of metadata pairs",
+                            value: pairs.into(),
+                            max: PAIRS_MAX.into(),
+                        });
+                    }
+                    for _ in 0..pairs {
                         let name = reader.str("a metadata name")?;
                         trailer.metadata.push((name.into(), reader.str("a metadata value")?.into()));
                     }
@@ -65,6 +79,10 @@ impl Trailer {
     }
 }
 
+const PAIR_OVERHEAD: usize = 32;
+/// Empty pairs take two bytes on the wire and many times that in memory, so their number is bounded as well: far above
+/// what [`Limits::metadata_bytes_max`](crate::Limits::metadata_bytes_max) lets a caller send.
+const PAIRS_MAX: u32 = 4096;
 const KEY_TRACE: u64 = 1;
 const KEY_METADATA: u64 = 2;
 const KEY_REFUSAL: u64 = 3;
@@ -86,6 +104,12 @@ mod tests {
         out[0] += 1;
         out.extend_from_slice(&[0x63, 0x92, 0xc0, 0xa1, b'x']);
         assert_eq!(Trailer::decode(&out), Ok(trailer));
+    }
+
+    #[test]
+    fn a_claim_of_many_pairs_is_refused_before_memory_is_taken() {
+        let claim = [0x81, 0x02, 0xdf, 0xff, 0xff, 0xff, 0xff];
+        assert!(matches!(Trailer::decode(&claim), Err(DecodeError::Overflow { .. })));
     }
 
     #[test]

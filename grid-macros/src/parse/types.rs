@@ -1,0 +1,245 @@
+//! The types of arguments and answers: how each is sent, and what cannot be sent.
+//!
+//! Types are known by how they are written: `Context`, `Result`, `Inbound` by the last segment of their path.
+
+use syn::visit::{self, Visit};
+use syn::{
+    GenericArgument, Ident, Lifetime, Path, PathArguments, PathSegment, ReturnType, Type, TypeFnPtr, TypeImplTrait,
+    TypeInfer, TypeParamBound, TypeReference, TypeTraitObject, parse_quote,
+};
+
+use crate::errors::Errors;
+use crate::model::{ContextArgument, Form};
+
+/// The type of an argument that is sent. The lifetimes are those that the method declares, which are reported there.
+pub(super) fn argument(ty: &Type, declared: &[Lifetime], errors: &mut Errors) -> Form {
+    SentType { role: Role::Argument { declared }, errors }.visit_type(ty);
+    let Type::Reference(reference) = bare(ty) else { return Form::AsWritten };
+    match bare(&reference.elem) {
+        Type::Slice(slice) if is_named(&slice.elem, "u8") => Form::AsWritten,
+        Type::Slice(slice) => Form::Slice((*slice.elem).clone()),
+        elem if is_named(elem, "str") => Form::AsWritten,
+        elem => Form::Reference(elem.clone()),
+    }
+}
+
+/// The answer and the error that a method returns.
+pub(super) fn answer(output: &ReturnType, errors: &mut Errors) -> (Type, Option<Type>) {
+    let ReturnType::Type(_, ty) = output else { return (parse_quote!(()), None) };
+    SentType { role: Role::Answer, errors }.visit_type(ty);
+    match result(ty) {
+        None => ((**ty).clone(), None),
+        Some(Ok((answer, error))) => (answer.clone(), Some(error.clone())),
+        Some(Err(alias)) => {
+            errors.at(alias, "a `Result` without its error type is an alias: write `Result<T, E>`");
+            ((**ty).clone(), None)
+        }
+    }
+}
+
+/// The two types of a `Result<T, E>`; an alias of it as the error.
+fn result(ty: &Type) -> Option<Result<(&Type, &Type), &Path>> {
+    let Type::Path(path) = bare(ty) else { return None };
+    let segment = path.path.segments.last().filter(|segment| segment.ident == "Result")?;
+    let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return Some(Err(&path.path)) };
+    let mut types = arguments.args.iter();
+    match (types.next(), types.next(), types.next()) {
+        (Some(GenericArgument::Type(answer)), Some(GenericArgument::Type(error)), None) => Some(Ok((answer, error))),
+        _ => Some(Err(&path.path)),
+    }
+}
+
+/// Whether this is the context of the call, and how it is taken.
+pub(super) fn context(ty: &Type, errors: &mut Errors) -> Option<ContextArgument> {
+    if is_named(ty, "Context") {
+        return Some(ContextArgument::Owned);
+    }
+    let Type::Reference(reference) = bare(ty) else { return None };
+    if !is_named(&reference.elem, "Context") {
+        return None;
+    }
+    if let Some(mutability) = &reference.mutability {
+        errors.at(mutability, "the context of a call cannot be changed: write `&Context`");
+    }
+    if let Some(lifetime) = reference.lifetime.as_ref().filter(|lifetime| lifetime.ident != "_") {
+        errors.at(lifetime, "the context lives as long as the call: write `&Context`");
+    }
+    Some(ContextArgument::Borrowed)
+}
+
+/// The `Inbound` or `Outbound` that a stream argument is named by.
+pub(super) fn stream(ty: &Type) -> Option<&Ident> {
+    let ty = match bare(ty) {
+        Type::Reference(reference) => &reference.elem,
+        other => other,
+    };
+    let segment = last_segment(ty)?;
+    (segment.ident == "Inbound" || segment.ident == "Outbound").then_some(&segment.ident)
+}
+
+/// The `impl Stream<..>` that a method returns.
+pub(super) fn stream_answer(output: &ReturnType) -> Option<&TypeImplTrait> {
+    let ReturnType::Type(_, ty) = output else { return None };
+    match bare(ty) {
+        Type::ImplTrait(ty) if is_stream(ty) => Some(ty),
+        _ => None,
+    }
+}
+
+fn is_stream(ty: &TypeImplTrait) -> bool {
+    ty.bounds.iter().any(|bound| match bound {
+        TypeParamBound::Trait(bound) => bound.path.segments.last().is_some_and(|segment| segment.ident == "Stream"),
+        _ => false,
+    })
+}
+
+fn is_named(ty: &Type, name: &str) -> bool {
+    last_segment(ty).is_some_and(|segment| segment.ident == name)
+}
+
+fn last_segment(ty: &Type) -> Option<&PathSegment> {
+    match bare(ty) {
+        Type::Path(path) => path.path.segments.last(),
+        _ => None,
+    }
+}
+
+/// The type without parentheses, and without the invisible ones that `macro_rules!` macros put around it.
+fn bare(ty: &Type) -> &Type {
+    match ty {
+        Type::Group(group) => bare(&group.elem),
+        Type::Paren(paren) => bare(&paren.elem),
+        _ => ty,
+    }
+}
+
+/// What a type is for.
+#[derive(Clone, Copy)]
+enum Role<'a> {
+    Argument { declared: &'a [Lifetime] },
+    Answer,
+}
+
+/// Reports each part of a type that no value can be sent of.
+struct SentType<'a> {
+    role: Role<'a>,
+    errors: &'a mut Errors,
+}
+
+impl<'ast> Visit<'ast> for SentType<'_> {
+    fn visit_type_reference(&mut self, ty: &'ast TypeReference) {
+        match self.role {
+            Role::Answer => {
+                self.errors
+                    .at(ty.and_token, "an answer cannot borrow: write an owned type, such as `String` for `&str`");
+                return self.visit_type(&ty.elem);
+            }
+            Role::Argument { .. } => {
+                if let Some(mutability) = &ty.mutability {
+                    self.errors.at(
+                        mutability,
+                        "an argument cannot be changed for the caller: remove `mut`, and answer with the new value",
+                    );
+                }
+            }
+        }
+        visit::visit_type_reference(self, ty);
+    }
+
+    fn visit_lifetime(&mut self, lifetime: &'ast Lifetime) {
+        match self.role {
+            Role::Answer => {
+                self.errors.at(lifetime, "an answer cannot borrow: write an owned type without lifetimes");
+            }
+            Role::Argument { declared } => {
+                if lifetime.ident != "_" && !declared.contains(lifetime) {
+                    self.errors
+                        .at(lifetime, "an argument borrows from the request: leave the lifetime out, or write `'_`");
+                }
+            }
+        }
+    }
+
+    fn visit_type_impl_trait(&mut self, ty: &'ast TypeImplTrait) {
+        if is_stream(ty) {
+            self.errors.at(ty, STREAM);
+        } else {
+            self.errors.at(ty, "both nodes must know the type: write a concrete type instead of `impl Trait`");
+        }
+    }
+
+    fn visit_type_trait_object(&mut self, ty: &'ast TypeTraitObject) {
+        self.errors
+            .at(ty, "both nodes must know the type: write a concrete type, such as an enum, instead of `dyn Trait`");
+    }
+
+    fn visit_type_infer(&mut self, ty: &'ast TypeInfer) {
+        self.errors.at(ty, "both nodes must know the type: write it instead of `_`");
+    }
+
+    fn visit_path(&mut self, path: &'ast Path) {
+        match path.segments.first() {
+            Some(first) if first.ident == "Self" => {
+                self.errors.at(&first.ident, "the client has another `Self` than the server: write a concrete type");
+            }
+            _ => visit::visit_path(self, path),
+        }
+    }
+
+    /// Cannot be sent, but may name lifetimes of its own; rustc will say what is missing.
+    fn visit_type_fn_ptr(&mut self, _: &'ast TypeFnPtr) {}
+}
+
+/// The message for a stream, wherever it stands.
+pub(super) const STREAM: &str = "streams are not supported yet: take and answer with whole values, such as `Vec<T>`";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::render;
+
+    fn form(ty: &Type) -> Form {
+        let mut errors = Errors::new();
+        let form = argument(ty, &[], &mut errors);
+        assert_eq!(errors.finish().to_string(), "");
+        form
+    }
+
+    #[test]
+    fn borrows_that_serde_knows_are_decoded_as_written_and_others_are_lent() {
+        for ty in [parse_quote!(&str), parse_quote!(&[u8]), parse_quote!(Option<&str>), parse_quote!((Row<'_>))] {
+            assert!(matches!(form(&ty), Form::AsWritten), "{}", render(ty));
+        }
+        assert!(matches!(form(&parse_quote!(&[u32])), Form::Slice(ty) if render(&ty) == "u32"));
+        assert!(matches!(form(&parse_quote!(&Row<'_>)), Form::Reference(ty) if render(&ty) == "Row<'_>"));
+        assert!(matches!(form(&parse_quote!(&&str)), Form::Reference(ty) if render(&ty) == "&str"));
+    }
+
+    #[test]
+    fn a_result_is_known_by_its_last_segment_and_needs_both_types() {
+        let two: Type = parse_quote!(std::result::Result<u8, Oops>);
+        assert!(matches!(result(&two), Some(Ok(_))));
+        for alias in [parse_quote!(Result<u8>), parse_quote!(std::fmt::Result), parse_quote!(Result<A, B, C>)] {
+            assert!(matches!(result(&alias), Some(Err(_))), "{}", render(alias));
+        }
+        assert!(result(&parse_quote!(Vec<Result<u8, Oops>>)).is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_reported_part_by_part() {
+        let refused: [(Type, usize); 6] = [
+            (parse_quote!(&mut Vec<&'static str>), 2),
+            (parse_quote!(Box<dyn Fn(&'a u8)>), 1),
+            (parse_quote!(Vec<_>), 1),
+            (parse_quote!((impl Into<u8>, Self)), 2),
+            (parse_quote!(Cow<'a, str>), 1),
+            (parse_quote!(Option<Self::Item>), 1),
+        ];
+        for (ty, count) in refused {
+            let mut errors = Errors::new();
+            argument(&ty, &[], &mut errors);
+            assert_eq!(errors.count(), count, "{}", render(ty));
+            assert!(!errors.finish().is_empty());
+        }
+    }
+}

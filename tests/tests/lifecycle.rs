@@ -1,0 +1,223 @@
+//! Links that die, in every way, and what becomes of calls and connections then. Under virtual time.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use grid::{CallError, Connection, LinkError, Manager, RefusalReason, ShutDown, State};
+use grid_tests::memory::{Network, names, settle, within};
+use grid_tests::mesh::only;
+use grid_tests::probe::{ECHO, HANG, Probe, echo};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+type Outcome = Result<Bytes, CallError<grid::RemoteError>>;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A call that has started and goes on by itself.
+async fn started(connection: &Connection, payload: &[u8], timeout: Duration) -> JoinHandle<(Outcome, Instant)> {
+    let call = connection.single(HANG, payload).timeout(timeout);
+    let call = tokio::spawn(async move { (call.await, Instant::now()) });
+    settle().await;
+    call
+}
+
+fn disconnected(from: &Connection) -> Outcome {
+    Err(CallError::Disconnected(from.remote().into()))
+}
+
+/// The first state for which the condition holds, and when that was.
+async fn state(connection: &Connection, condition: impl Fn(&State) -> bool) -> (State, Instant) {
+    let mut changes = connection.changes();
+    let found = async {
+        loop {
+            let state = changes.next().await.expect("the node is not shut down");
+            if condition(&state) {
+                return (state, Instant::now());
+            }
+        }
+    };
+    within(found).await
+}
+
+fn is_down(state: &State) -> bool {
+    matches!(state, State::Disconnected(_))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_handler_is_refused_at_once_though_the_caller_serves_it() {
+    let network = Network::default();
+    let (left, right) = network.pair(echo, |right| right).await;
+    let start = Instant::now();
+    for connection in [only(&left), only(&left).subroute("disk1")] {
+        let Err(CallError::Refused(refusal)) = connection.single(ECHO, "x").await else { panic!("it was run") };
+        assert_eq!(refusal.reason(), RefusalReason::UnknownHandler);
+        assert!(refusal.message().starts_with("Invalid Handler for type: "), "{refusal}");
+    }
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(only(&right).single(ECHO, "x").await, Ok(Bytes::from("x")), "the left node serves it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_link_a_call_ends_at_once() {
+    let network = Network::default();
+    let (left, right) = names();
+    let left = network.builder(&left).peers([right]).build().expect("it starts");
+    let connection = only(&left);
+    assert_eq!(connection.single(ECHO, "x").await, disconnected(&connection));
+    assert_eq!(connection.stats().calls_out, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ready_ends_with_an_error_when_the_node_is_shut_down_while_it_waits() {
+    let network = Network::default();
+    let (name, peer) = names();
+    let shut_down = network.builder(&name).peers([&*peer]).build().expect("it starts");
+    let dropped = network.builder(&name).peers([&*peer]).build().expect("it starts");
+    let waiting = [&shut_down, &dropped].map(|node| {
+        let connection = only(node);
+        tokio::spawn(async move { connection.ready().await })
+    });
+    tokio::time::sleep(100 * SECOND).await;
+    assert!(waiting.iter().all(|ready| !ready.is_finished()), "there is nobody to connect to");
+
+    let connection = only(&shut_down);
+    within(shut_down.shutdown()).await;
+    drop(dropped);
+    for ready in waiting {
+        assert_eq!(within(ready).await.expect("no panic"), Err(ShutDown));
+    }
+    assert_eq!(connection.ready().await, Err(ShutDown), "also afterwards");
+    assert_eq!(connection.state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_stops_reading_is_dropped_after_four_seconds_and_dialled_again() {
+    let network = Network::default();
+    let probe = Probe::default();
+    let (left, _right) = network.pair(|left| left, |right| probe.hang(echo(right))).await;
+    let connection = only(&left);
+    network.freeze();
+    let start = Instant::now();
+    let impatient = started(&connection, &[0; 1 << 20], 2 * SECOND).await;
+    let patient = started(&connection, &[0; 1 << 10], 60 * SECOND).await;
+
+    let (outcome, at) = within(impatient).await.expect("no panic");
+    assert_eq!((outcome, at - start), (Err(CallError::DeadlineExceeded), 2 * SECOND));
+    let (why, at) = state(&connection, is_down).await;
+    assert_eq!((why, at - start), (State::Disconnected(Some(LinkError::WriteTimeout)), 4 * SECOND));
+    let (outcome, at) = within(patient).await.expect("no panic");
+    assert_eq!((outcome, at - start), (disconnected(&connection), 4 * SECOND));
+
+    let (why, _) = state(&connection, |state| *state == State::Disconnected(Some(LinkError::HandshakeTimeout))).await;
+    assert!(is_down(&why), "it is dialled, and does not answer");
+    network.thaw();
+    within(connection.ready()).await.expect("not shut down");
+    assert_eq!(connection.single(ECHO, "back").await, Ok(Bytes::from("back")));
+    assert_eq!(probe.visits().started, 0, "nothing is sent again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_falls_silent_is_dead_after_twenty_seconds_and_dialled_again() {
+    let network = Network::default();
+    let probe = Probe::default();
+    let (left, right) = network.pair(|left| left, |right| probe.hang(echo(right))).await;
+    let (near, far) = (only(&left), only(&right));
+    let connected = Instant::now();
+    let call = started(&near, b"", 60 * SECOND).await;
+    network.silence();
+    let down = [&near, &far].map(|connection| {
+        let connection = connection.clone();
+        tokio::spawn(async move { state(&connection, is_down).await })
+    });
+    for down in down {
+        let (why, at) = within(down).await.expect("no panic");
+        assert_eq!((why, at - connected), (State::Disconnected(Some(LinkError::Dead)), 20 * SECOND));
+    }
+    let (outcome, at) = within(call).await.expect("no panic");
+    assert_eq!((outcome, at - connected), (disconnected(&near), 20 * SECOND));
+    probe.until(|visits| visits.dropped == 1).await;
+    within(near.ready()).await.expect("not shut down");
+    assert_eq!(near.single(ECHO, "back").await, Ok(Bytes::from("back")));
+    assert_eq!(connected.elapsed(), 20 * SECOND, "a link that held is dialled again at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_link_lives_on_by_its_pings() {
+    let network = Network::default();
+    let (left, right) = network.pair(echo, echo).await;
+    tokio::time::sleep(3600 * SECOND).await;
+    for connection in [only(&left), only(&right)] {
+        assert_eq!((connection.state(), connection.stats().reconnects), (State::Connected, 0));
+        assert_eq!(connection.single(ECHO, "x").await, Ok(Bytes::from("x")));
+    }
+}
+
+/// The dialling node is gone without a word, and another process takes its name.
+#[tokio::test(start_paused = true)]
+async fn a_new_process_of_the_same_name_takes_over_and_ends_the_calls_of_the_old_one() {
+    let network = Network::default();
+    let (here, there) = (Probe::default(), Probe::default());
+    let (left, right) = network.pair(|left| there.hang(left), |right| here.hang(right)).await;
+    let far = only(&right);
+    let from_old = started(&only(&left), b"", 60 * SECOND).await;
+    let to_old = started(&far, b"", 60 * SECOND).await;
+    network.silence();
+    let start = Instant::now();
+    let old = left.name().to_owned();
+    drop(left);
+    let (outcome, _) = within(from_old).await.expect("no panic");
+    assert_eq!(outcome, Err(CallError::Cancelled), "its node is gone");
+    settle().await;
+    assert_eq!(far.state(), State::Connected, "nothing told it");
+    assert!(!to_old.is_finished());
+
+    let new = network.builder(&old).peers([right.name()]);
+    let new = echo(new).build().expect("it starts");
+    within(only(&new).ready()).await.expect("not shut down");
+    let (outcome, at) = within(to_old).await.expect("no panic");
+    assert_eq!((outcome, at - start < SECOND), (disconnected(&far), true));
+    here.until(|visits| visits.dropped == 1).await;
+    assert_eq!(far.single(ECHO, "new").await, Ok(Bytes::from("new")));
+    assert_eq!(far.stats().reconnects, 1);
+    settle().await;
+    assert_eq!((far.stats().calls_out, far.stats().calls_in), (0, 0));
+}
+
+/// The dialled node is another process after the link was lost.
+#[tokio::test(start_paused = true)]
+async fn calls_to_a_process_that_was_replaced_end_and_are_not_sent_to_the_new_one() {
+    let network = Network::default();
+    let (old, new) = (Probe::default(), Probe::default());
+    let (left, right) = network.pair(|left| left, |right| old.hang(right)).await;
+    let connection = only(&left);
+    let call = started(&connection, b"", 60 * SECOND).await;
+    let name = right.name().to_owned();
+    drop(right);
+    network.remove(&name);
+    let right: Manager = new.hang(echo(network.builder(&name).peers([left.name()]))).build().expect("it starts");
+    network.add(&right);
+    network.cut();
+    let (outcome, _) = within(call).await.expect("no panic");
+    assert_eq!(outcome, disconnected(&connection));
+    old.until(|visits| visits.dropped == 1).await;
+    within(connection.ready()).await.expect("not shut down");
+    assert_eq!(connection.single(ECHO, "x").await, Ok(Bytes::from("x")));
+    assert_eq!(new.visits().started, 0);
+}
+
+/// Nothing but a reconnection of the same peer replaces a link: one that is refused leaves it alone.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_refused_leaves_the_link_of_its_name_alone() {
+    let network = Network::default();
+    let secret = |builder: grid::ManagerBuilder| echo(builder.shared_secret("good"));
+    let (left, right) = network.pair(secret, secret).await;
+    let forged = network.builder(left.name()).shared_secret("bad").peers([right.name()]).build().expect("it starts");
+    let rejected = |state: &State| matches!(state, State::Disconnected(Some(LinkError::Rejected(_))));
+    let (why, _) = state(&only(&forged), rejected).await;
+    let text = "auth token: signed with another secret";
+    assert_eq!(why, State::Disconnected(Some(LinkError::Rejected(text.into()))));
+    assert_eq!((only(&right).stats().reconnects, only(&left).stats().reconnects), (0, 0));
+    assert_eq!(only(&right).single(ECHO, "x").await, Ok(Bytes::from("x")));
+}
