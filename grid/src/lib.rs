@@ -1,4 +1,132 @@
-//! grid
+//! RPC between the servers of one system: a trait becomes stubs and glue over one two-way connection per pair of nodes.
+//!
+//! ```
+//! # use std::net::TcpListener;
+//! #[grid::service(id = 1)]
+//! trait Hello {
+//!     async fn greet(&self, name: &str) -> String;
+//! }
+//!
+//! struct Greeter;
+//!
+//! impl Hello for Greeter {
+//!     async fn greet(&self, name: &str) -> String {
+//!         format!("Hello, {name}!")
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let listener = TcpListener::bind("127.0.0.1:0")?;
+//! # let url = format!("http://{}", listener.local_addr()?);
+//! # let url = url.as_str();
+//! let node = grid::Manager::builder(url).allow_guests().serve(HelloServer::new(Greeter));
+//! # let node = node.listener(listener);
+//! let node = node.start().await?;
+//!
+//! let hello = HelloClient::new(grid::connect(url).await?);
+//! assert_eq!(hello.greet("grid").await?, "Hello, grid!");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it is, and when to use something else
+//!
+//! Between every two nodes there is one WebSocket connection, which carries many calls at once in both directions. There
+//! is no client and no server: either node calls the other. Calls have deadlines, which travel; a call that is dropped
+//! is cancelled on the remote too; a peer that dies is noticed, and dialled again until it is back.
+//!
+//! It is made for the servers of one system, which know and trust each other. Take something else if
+//!
+//! - browsers, other languages or strangers call: gRPC and HTTP APIs are made for that (a Go node of the MinIO grid is
+//!   the exception, see [the v1 protocol](#v1-peers));
+//! - calls must survive a crash or be delivered at least once: that is the work of a queue. grid resends nothing;
+//! - the two ends are not long-lived: one request per process is served better by one HTTP request;
+//! - streams are needed: they are not here yet, this version makes single requests.
+//!
+//! TLS is not built in yet; without it, or a [`Connector`] of yours that has it, run grid on a network that you trust.
+//!
+//! # A tour
+//!
+//! **Services.** [`#[grid::service(id = N)]`](macro@service) on a trait generates `..Client`, `..Server` and constants
+//! that describe them. Methods are numbered by their place or by `#[rpc(id = K)]`; adding one at the end, or an
+//! `Option` argument, stays compatible. Arguments may borrow: the server decodes them out of the received bytes. Errors
+//! are any serde type, sent whole.
+//!
+//! **Nodes.** [`Manager::builder`] takes the node's own name, a URL under which its peers know it, and theirs. Which of
+//! two nodes dials follows from their names. [`start`](ManagerBuilder::start) listens at the host and port of the name;
+//! [`listen`](ManagerBuilder::listen) elsewhere; `Manager::router` (feature `axum`) mounts the node beside other routes;
+//! [`Manager::accept`] takes byte streams of any kind.
+//!
+//! **Connections.** [`Manager::connection`] gives a cheap handle that survives reconnects. [`Connection::ready`] waits
+//! for a link, [`Connection::changes`] watches it come and go, [`Connection::stats`] counts.
+//! [`Connection::subroute`] leads to one of several instances of a service, served with
+//! [`serve_at`](ManagerBuilder::serve_at).
+//!
+//! **Calls.** A method of a client gives a [`Call`], which starts when it is awaited: `kv.get("a").await`,
+//! `kv.get("a").timeout(Duration::from_millis(50)).await`. How it failed says [`CallError`]: whose fault it was, and for
+//! a [`Refusal`] why, so that a caller can tell what is worth trying again.
+//!
+//! **Handlers** are plain methods. One that takes `cx: &Context` learns who calls and how long is left, reaches other
+//! peers by [`Context::peer`], and can call its caller back by [`Context::connection`]. Calls that it makes inherit its
+//! remaining time. A handler that panics ends its own call; the node goes on.
+//!
+//! **Guests.** [`grid::connect`](connect) connects a process that is no node of the mesh: a client, a job, a test. It
+//! can serve, too, and be called back.
+//!
+//! **Leaving.** [`Manager::shutdown`] refuses new calls, tells the peers, waits for running calls within a limit, and
+//! closes. Dropping the last [`Manager`] ends the node at once.
+//!
+//! # One outcome
+//!
+//! A call ends exactly once, however the races between its answer, its deadline, its cancellation and the loss of the
+//! link fall. When the link is lost, every call on it ends with [`CallError::Disconnected`] and every handler that runs
+//! for it is dropped. Whether such a call did its work is not known; nothing is resent.
+//!
+//! # Cancel safety
+//!
+//! - A [`Call`] that is dropped is cancelled: at once here, and on the remote, which drops the handler's future at its
+//!   next await. Methods with `#[rpc(detach)]` run on to their end, and only their answers are dropped.
+//! - [`Connection::ready`], [`Connection::changes`], [`Manager::closed`] and [`Manager::shutdown`] may be dropped and
+//!   called again; a shutdown that was begun goes on.
+//! - A handler's future may be dropped at each of its awaits: by its caller, its deadline, or a lost link. What must not
+//!   be left half done belongs in a task of its own, or in a method that is detached.
+//!
+//! # Limits
+//!
+//! All that a peer or a caller can make a node hold has a limit, with a default and a reason: see [`Limits`] and
+//! [`Timeouts`]. Reaching one is an error that says so, on the side that can act on it. What is in flight waits in
+//! memory only: about 100 bytes per call beside its payload on the calling side, a task on the serving side.
+//!
+//! # Observing
+//!
+//! Through [`tracing`](https://docs.rs/tracing), which costs next to nothing when nobody listens:
+//!
+//! | target | level | what | fields |
+//! |---|---|---|---|
+//! | `grid::node` | info, warn | a drain begins; it ended with calls still running | `name`, `links` |
+//! | `grid::link` | info | `connected`, `disconnected` | `local`, `peer`, `instance`, `why` |
+//! | `grid::link` | warn, then debug | a peer cannot be connected, or a connection was refused: warned once per fault, however often it is tried | `local`, `peer`, `why` |
+//! | `grid::call` | debug span `call` | a call of this node | `handler`, `service`, `method`, `peer`, `mux`, `subroute` |
+//! | `grid::call` | debug span `serve` | a call that this node serves | `handler`, `peer`, `mux`, `subroute`, `traceparent` |
+//! | `grid::call` | debug | how a call failed; a refusal | `outcome`, `reason` |
+//! | `grid::call` | error | a handler panicked | `message` |
+//! | `grid::frame` | trace, debug | each frame; what was ignored | `op`, `mux`, `seq`, `bytes` |
+//!
+//! The `mux` of the two spans of a call is the same number, which with the names of both nodes ties them together. A
+//! `traceparent` given by [`Call::metadata`] is passed on to the calls that its handler makes.
+//!
+//! # v1 peers
+//!
+//! grid speaks the MinIO grid protocol v1. A peer that speaks only that is called by service 0, whose methods are its
+//! handler ids, with `.route("/minio/grid/v1")` and a [`token_source`](ManagerBuilder::token_source) that it accepts;
+//! or by [`Connection::single`], with bytes. What grid adds (other services, metadata, reasons, remote cancellation,
+//! drain notices) is left out towards such a peer. An answer there is an `E` or a text: use [`RemoteError`].
+//!
+//! # Features
+//!
+//! - `axum`: `Manager::router`, to mount a node on a router beside other routes.
+
 mod arguments;
 mod auth;
 #[cfg(feature = "axum")]

@@ -2,6 +2,7 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
+use syn::Ident;
 
 use super::{allows, client_name, docs, locals, server_name};
 use crate::model::{Argument, ContextArgument, Form, Method, SentArgument, Service};
@@ -120,46 +121,44 @@ fn reply(service: &Service, method: &Method) -> TokenStream {
 fn decode(service: &Service, method: &Method) -> TokenStream {
     let locals = locals(method);
     let span = Span::mixed_site();
-    let received = locals.iter().map(|(local, argument)| {
-        let received = received(service, argument, local);
-        quote_spanned!(span=> let #local = #received;)
-    });
-    match locals.as_slice() {
+    let received = locals.iter().map(|(local, argument)| received(service, argument, local));
+    let decoded = match locals.as_slice() {
         // Whatever a newer caller sends is none of this server's business.
         [] => TokenStream::new(),
-        [(local, argument)] => {
-            let received = self::received(service, argument, quote_spanned!(span=> request.argument()?));
-            quote_spanned!(span=> let #local = #received;)
-        }
+        [(local, _)] => quote_spanned!(span=> let #local = request.argument()?;),
         _ => {
             let names = locals.iter().map(|(_, argument)| argument.text());
-            let slots = locals.iter().map(|(local, argument)| slot(service, argument, local));
-            quote_spanned! {span=>
-                let (#(#slots),*) = request.arguments([#(#names),*])?;
-                #(#received)*
-            }
+            let locals = locals.iter().map(|(local, _)| local);
+            quote_spanned!(span=> let (#(#locals),*) = request.arguments([#(#names),*])?;)
         }
-    }
+    };
+    quote!(#decoded #(#received)*)
 }
 
-/// The pattern of an argument among several.
-fn slot(service: &Service, argument: &SentArgument, local: &syn::Ident) -> TokenStream {
+/// Gives what was decoded the type that the user wrote, or the owned form of it. An argument with a default is decoded
+/// as an option.
+fn received(service: &Service, argument: &SentArgument, local: &Ident) -> TokenStream {
     let grid = &service.grid;
-    match argument.default {
-        Some(_) => quote!(#grid::__private::Defaulted(#local)),
-        None => quote!(#local),
-    }
-}
-
-/// What was decoded, as the type that the user wrote, or the owned form of it.
-fn received(service: &Service, argument: &SentArgument, decoded: impl quote::ToTokens) -> TokenStream {
-    let grid = &service.grid;
+    let span = Span::mixed_site();
     let (ty, function) = match &argument.form {
         Form::AsWritten => (&argument.ty, quote!(received)),
         Form::Reference(ty) => (ty, quote!(received)),
         Form::Slice(ty) => (ty, quote!(received_slice)),
     };
-    quote_spanned!(Span::mixed_site()=> <#ty as #grid::__private::ArgumentType<'_, _>>::#function(#decoded))
+    let received = quote_spanned!(span=> <#ty as #grid::__private::ArgumentType<'_, _>>::#function(#local));
+    if argument.default.is_none() {
+        return quote_spanned!(span=> let #local = #received;);
+    }
+    let default = match &argument.form {
+        Form::AsWritten | Form::Reference(_) => quote_spanned!(span=> <#ty as ::core::default::Default>::default()),
+        Form::Slice(_) => quote_spanned!(span=> ::std::vec::Vec::new()),
+    };
+    quote_spanned! {span=>
+        let #local = match #local {
+            ::core::option::Option::Some(#local) => #received,
+            ::core::option::Option::None => #default,
+        };
+    }
 }
 
 /// The arguments that the method of the trait takes behind `&self`.

@@ -126,6 +126,8 @@ pub(super) fn take_serde_default(attributes: &mut Vec<Attribute>, errors: &mut E
         } else if path.is_ident("cfg") || path.is_ident("cfg_attr") {
             errors
                 .at(path, "an argument cannot depend on a `cfg`, as both nodes must agree on it: make it an `Option`");
+        } else if path.is_ident("doc") {
+            errors.at(attribute, "an argument has no documentation of its own: write about it at the method");
         } else {
             errors.at(path, "only `#[serde(default)]` may stand on an argument: remove this attribute");
         }

@@ -86,7 +86,7 @@ fn parse_items(item: &mut ItemTrait, errors: &mut Errors) -> Vec<Method> {
         if let TraitItem::Verbatim(tokens) = item
             && let Ok((vis, method)) = visible_method.parse2(tokens.clone())
         {
-            errors.at(vis, "a method is as visible as its trait: remove this");
+            errors.at(vis, "a method is as visible as its trait: remove its own visibility");
             *item = TraitItem::Fn(method);
         }
         match item {
