@@ -10,7 +10,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 
 /// The misuses found so far. Each is one message at one place.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Errors {
     /// `None` once finished.
     found: Option<Vec<syn::Error>>,

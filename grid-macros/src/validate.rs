@@ -46,7 +46,9 @@ fn check_constant(earlier: &[Method], method: &Method, errors: &mut Errors) {
     if constant == method.text() || method.text().starts_with(RESERVED) {
         errors.at(
             &method.name,
-            format_args!("the constant of this method would be `{constant}`, which is taken: write a lower case name"),
+            format_args!(
+                "the constant of this method would be `{constant}`, which is taken: give it another name, in lower case"
+            ),
         );
     } else if let Some(other) =
         earlier.iter().find(|other| other.constant() == constant && !are_alternatives(other, method))

@@ -28,10 +28,6 @@ pub struct One<'a, T: ?Sized>(pub &'a T);
 #[derive(Debug, Clone, Copy)]
 pub struct Named<const N: usize, T>(pub [&'static str; N], pub T);
 
-/// An argument that takes its default if the caller did not send it.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Defaulted<T>(pub T);
-
 impl Arguments for NoArguments {
     fn encode(&self, _codec: Codec, _out: &mut Vec<u8>) -> Result<(), CodecError> {
         Ok(())
@@ -59,7 +55,7 @@ pub trait ReadArguments<'de, const N: usize>: Sized {
     fn read<D: Deserializer<'de>>(names: [&'static str; N], deserializer: D) -> Result<Self, D::Error>;
 }
 
-/// Reads several arguments. Unknown names are skipped; one that is missing is `None`, its default, or an error.
+/// Reads several arguments. Unknown names are skipped; one that is missing is `None`, or an error.
 pub(crate) fn decode_named<'de, const N: usize, T: ReadArguments<'de, N>>(
     names: [&'static str; N],
     payload: &'de [u8],
@@ -91,13 +87,6 @@ impl<'de, E: Error> Deserializer<'de> for Missing<E> {
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
         newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
-    }
-}
-
-impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Defaulted<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let given: Option<T> = Option::deserialize(deserializer)?;
-        Ok(Self(given.unwrap_or_default()))
     }
 }
 
@@ -208,16 +197,11 @@ mod tests {
     }
 
     #[test]
-    fn an_option_or_a_defaulted_argument_may_be_missing_and_unknown_ones_are_skipped() {
+    fn an_optional_argument_may_be_missing_and_unknown_ones_are_skipped() {
         let old = payload(Codec::Named, &Named(["since", "gone"], (&7_u64, &"x")));
-        let (limit, since, page): (Option<u8>, u64, Defaulted<u32>) =
-            decode_named(["limit", "since", "page"], &old).unwrap();
-        assert_eq!((limit, since, page.0), (None, 7, 0));
-
-        let short: (u64, Option<u8>, Defaulted<u32>) = decode_named(["a", "b", "c"], &[0x91, 7]).map_err(drop).unwrap();
-        assert_eq!((short.0, short.1, short.2.0), (7, None, 0));
-        let (first, _): (u64, u8) = decode_named(["a", "b"], &[0x93, 7, 8, 9]).unwrap();
-        assert_eq!(first, 7);
+        assert_eq!(decode_named(["limit", "since"], &old), Ok((None::<u8>, 7_u64)));
+        assert_eq!(decode_named(["a", "b"], &[0x91, 7]), Ok((7_u64, None::<u8>)));
+        assert_eq!(decode_named(["a", "b"], &[0x93, 7, 8, 9]), Ok((7_u64, 8_u8)));
     }
 
     #[test]

@@ -178,7 +178,8 @@ impl State {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionStats {
-    /// Bytes read from the network, HTTP and WebSocket headers included.
+    /// Bytes read from the network, HTTP and WebSocket headers included. On a router of yours (feature `axum`) the
+    /// HTTP part is read and written by its server, and not counted here.
     pub bytes_in: u64,
     /// Bytes written to the network, HTTP and WebSocket headers included.
     pub bytes_out: u64,

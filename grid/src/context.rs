@@ -1,5 +1,6 @@
 //! What a handler can know of the call that it serves.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::wire::HandlerId;
 /// The call that a handler serves: who calls, how long is left, over which subroute.
 ///
 /// It is not sent: a method that takes `cx: &Context` is called without it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Context {
     peer: Arc<Peer>,
     mesh: Arc<Mesh>,
@@ -79,5 +80,17 @@ impl Context {
     #[must_use]
     pub fn handler_id(&self) -> HandlerId {
         self.handler
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("caller", &self.caller())
+            .field("handler", &self.handler)
+            .field("subroute", &self.subroute)
+            .field("remaining", &self.remaining())
+            .field("metadata", &self.metadata)
+            .finish()
     }
 }

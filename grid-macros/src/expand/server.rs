@@ -13,18 +13,19 @@ pub(super) fn expand(service: &Service) -> TokenStream {
     let (client, server) = (client_name(service), server_name(service));
     let allows = allows(service);
     let arms = service.methods.iter().map(|method| expand_arm(service, method));
+    // The parameter must not be called as a type that the user's methods may have.
     quote_spanned! {Span::mixed_site()=>
         #structure
 
         #allows
         #[automatically_derived]
-        impl<S: #name> #grid::Describe for #server<S> {
+        impl<__Service: #name> #grid::Describe for #server<__Service> {
             const DESCRIPTION: #grid::ServiceDescription = <#client as #grid::Describe>::DESCRIPTION;
         }
 
         #allows
         #[automatically_derived]
-        impl<S: #name> #grid::Service for #server<S> {
+        impl<__Service: #name> #grid::Service for #server<__Service> {
             fn handle(&self, method: u8, request: #grid::__private::Request) -> #grid::__private::Serving {
                 match method {
                     #(#arms)*
@@ -106,7 +107,7 @@ fn reply(service: &Service, method: &Method) -> TokenStream {
     let Method { name, answer, .. } = method;
     let arguments = arguments(method);
     let span = Span::mixed_site();
-    let result = quote_spanned!(span=> <S as #service_name>::#name(&*service, #(#arguments),*).await);
+    let result = quote_spanned!(span=> <__Service as #service_name>::#name(&*service, #(#arguments),*).await);
     let answer = quote!(<#answer as #grid::__private::AnswerType<_>>);
     match &method.error {
         Some(error) => {

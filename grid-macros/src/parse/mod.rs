@@ -9,9 +9,8 @@ mod service;
 mod settings;
 mod types;
 
-use proc_macro2::{Span, TokenStream, TokenTree};
+use proc_macro2::TokenStream;
 use syn::parse::{ParseStream, Parser};
-use syn::spanned::Spanned;
 use syn::{Attribute, ItemTrait, TraitItem, TraitItemFn, Visibility};
 
 use self::attributes::Kind;
@@ -30,9 +29,12 @@ pub(crate) struct Parsed {
 /// Reads the attribute and the item under it. `None` if the item is not a trait.
 pub(crate) fn parse(attribute: TokenStream, item: TokenStream, errors: &mut Errors) -> Option<Parsed> {
     let settings = service::parse(attribute, errors);
-    let Ok(mut item) = syn::parse2::<ItemTrait>(item.clone()) else {
-        errors.at_span(item_keyword(item), "`#[grid::service]` describes a trait: put it on a `trait`");
-        return None;
+    let mut item = match syn::parse2::<ItemTrait>(item.clone()) {
+        Ok(item) => item,
+        Err(error) => {
+            errors.add(not_a_trait(item).unwrap_or(error));
+            return None;
+        }
     };
     let is_plain = check_trait(&mut item, errors);
     let methods = parse_items(&mut item, errors);
@@ -113,17 +115,17 @@ fn visible_method(input: ParseStream<'_>) -> syn::Result<(Visibility, TraitItemF
     Ok((vis, TraitItemFn { attrs: attributes, ..method }))
 }
 
-/// Where the item says what it is, behind its attributes and visibility.
-fn item_keyword(item: TokenStream) -> Span {
+/// The error for an item that is no trait, where it says what it is, behind its attributes and visibility. `None` for a
+/// trait that is not written out yet.
+fn not_a_trait(item: TokenStream) -> Option<syn::Error> {
     let keyword = |input: ParseStream<'_>| {
         input.call(Attribute::parse_outer)?;
         input.parse::<Visibility>()?;
-        let keyword = input.parse::<TokenTree>()?.span();
-        input.parse::<TokenStream>()?;
-        Ok(keyword)
+        let mut ahead = input.parse::<TokenStream>()?.into_iter();
+        Ok(ahead.next().filter(|_| !ahead.any(|token| token.to_string() == "trait")))
     };
-    let span = item.span();
-    keyword.parse2(item).unwrap_or(span)
+    let keyword = keyword.parse2(item).ok()??;
+    Some(syn::Error::new(keyword.span(), "`#[grid::service]` describes a trait: put it on a `trait`"))
 }
 
 const ONLY_METHODS: &str = "a service has nothing but methods: move this out of the trait";

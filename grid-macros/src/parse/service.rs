@@ -31,7 +31,10 @@ pub(super) fn parse(attribute: TokenStream, errors: &mut Errors) -> ServiceSetti
         }
     }
     if id.is_none() && errors.count() == before {
-        errors.at_span(Span::call_site(), "the service has no number: write `#[grid::service(id = 7)]`, 0 to 254");
+        errors.at_span(
+            Span::call_site(),
+            "the service has no number: write `#[grid::service(id = 7)]`, with one from 0 to 254",
+        );
     }
     ServiceSettings { id: id.unwrap_or_default(), codec, grid }
 }

@@ -63,9 +63,11 @@ impl ClientCall {
     /// A frame with the id of this call, other than those that only a server gets. `None`: the call goes on.
     pub(crate) fn on_frame<'a>(&mut self, frame: &Frame<'a>) -> Result<Option<Outcome<'a>>, DecodeError> {
         let refusal = frame.trailer.as_ref().and_then(|trailer| trailer.refusal);
-        Ok(Some(match frame.op {
-            Op::Response | Op::MuxServerMsg if frame.seq != 0 => Outcome::Violation("out-of-sequence item received"),
-            Op::Response | Op::MuxServerMsg if frame.flags.contains(Flags::ERROR) => match refusal {
+        Ok(Some(match frame.head.op {
+            Op::Response | Op::MuxServerMsg if frame.head.seq != 0 => {
+                Outcome::Violation("out-of-sequence item received")
+            }
+            Op::Response | Op::MuxServerMsg if frame.head.flags.contains(Flags::ERROR) => match refusal {
                 Some(reason) => Outcome::Refused(reason, frame.payload),
                 None => Outcome::Error(frame.payload),
             },
@@ -74,7 +76,7 @@ impl ClientCall {
                 let text = MuxConnectError::decode(frame.payload)?.error.as_bytes();
                 Outcome::Refused(refusal.unwrap_or(RefusalReason::Unspecified), text)
             }
-            Op::DisconnectClientMux if frame.flags.contains(Flags::ERROR) => {
+            Op::DisconnectClientMux if frame.head.flags.contains(Flags::ERROR) => {
                 Outcome::Refused(RefusalReason::Unspecified, frame.payload)
             }
             Op::DisconnectClientMux => Outcome::Refused(RefusalReason::Unspecified, b"remote disconnected"),
@@ -101,11 +103,10 @@ impl ClientCall {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{HandlerId, Trailer};
+    use crate::wire::Trailer;
 
     fn frame(op: Op, flags: Flags, payload: &[u8]) -> Frame<'_> {
-        let handler = HandlerId::from(0);
-        Frame { mux: 9, seq: 0, deadline_ms: 0, handler, op, flags, payload, rest: &[], subroute: None, trailer: None }
+        Frame { head: Header::new(op, 9, flags), payload, rest: &[], subroute: None, trailer: None }
     }
 
     fn outcome<'a>(frame: &Frame<'a>) -> Option<Outcome<'a>> {
@@ -131,7 +132,11 @@ mod tests {
             (frame(Op::AckMux, Flags::NONE, b""), None),
             (frame(Op::Pong, Flags::NONE, b""), None),
             (
-                Frame { seq: 1, ..frame(Op::Response, Flags::EOF, b"x") },
+                Frame {
+                    head: Header { seq: 1, ..frame(Op::Response, Flags::EOF, b"").head },
+                    payload: b"x",
+                    ..frame(Op::Response, Flags::EOF, b"x")
+                },
                 Some(Violation("out-of-sequence item received")),
             ),
         ];

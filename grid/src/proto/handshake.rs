@@ -45,8 +45,8 @@ where
     /// The reason, which is sent to the dialling side.
     pub(crate) fn on_message(&self, message: &[u8]) -> Result<Acceptance, String> {
         let frame = Frame::decode(message, Capabilities::V1).map_err(|error| format!("reading connect: {error}"))?;
-        if frame.op != Op::Connect {
-            return Err(format!("unexpected connect op: {:?}", frame.op));
+        if frame.head.op != Op::Connect {
+            return Err(format!("unexpected connect op: {:?}", frame.head.op));
         }
         let connect = Connect::decode(frame.payload).map_err(|error| format!("error parsing connectReq: {error}"))?;
         let guest = is_guest(connect.host);
@@ -74,8 +74,8 @@ pub(crate) fn is_guest(name: &str) -> bool {
 /// The answer to our first message: what the other side can take, or the reason why it refused.
 pub(crate) fn dialled(message: &[u8]) -> Result<Result<(InstanceId, Capabilities), String>, DecodeError> {
     let frame = Frame::decode(message, Capabilities::V1)?;
-    if frame.op != Op::ConnectResponse {
-        return Ok(Err(format!("answered with {:?} instead of ConnectResponse", frame.op)));
+    if frame.head.op != Op::ConnectResponse {
+        return Ok(Err(format!("answered with {:?} instead of ConnectResponse", frame.head.op)));
     }
     let response = ConnectResponse::decode(frame.payload)?;
     Ok(match response.accepted {

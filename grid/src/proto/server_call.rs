@@ -30,9 +30,8 @@ pub(crate) enum Reply {
 impl ServerCall {
     /// `crc` is this side's own setting, whatever the request carried.
     pub(crate) fn on_request(frame: &Frame<'_>, crc: Flags) -> Self {
-        let Frame { mux, seq, deadline_ms, handler, op, flags, .. } = *frame;
-        let flags = flags.without(Flags::CRC | Flags::SUBROUTE | Flags::TRAILER) | crc;
-        Self { request: Header { mux, seq, deadline_ms, handler, op, flags }, answer_flags: crc | Flags::EOF }
+        let flags = frame.head.flags.without(Flags::CRC | Flags::SUBROUTE | Flags::TRAILER) | crc;
+        Self { request: Header { flags, ..frame.head }, answer_flags: crc | Flags::EOF }
     }
 
     pub(crate) fn handler(&self) -> HandlerId {
@@ -100,7 +99,7 @@ mod tests {
     /// What the caller makes of the server's frame: the two machines back to back.
     fn seen_by_caller(encoded: &EncodedFrame, check: impl FnOnce(Frame<'_>, Option<Outcome<'_>>)) {
         let frame = Frame::decode(encoded.as_bytes(), Capabilities::OWN).unwrap();
-        assert_eq!(frame.mux, 77);
+        assert_eq!(frame.head.mux, 77);
         let mut call = ClientCall::new();
         call.on_sent();
         let outcome = call.on_frame(&frame).unwrap();
@@ -114,7 +113,7 @@ mod tests {
             call(Flags::CRC).on_refuse(RefusalReason::UnknownHandler, "no", false),
         ] {
             let frame = Frame::decode(frame.as_bytes(), Capabilities::OWN).unwrap();
-            assert!(!frame.flags.contains(Flags::SUBROUTE));
+            assert!(!frame.head.flags.contains(Flags::SUBROUTE));
             assert_eq!((frame.subroute, frame.trailer), (None, None));
         }
     }
@@ -124,15 +123,15 @@ mod tests {
         let payload = || PayloadBuf::copy_from(b"pong");
         seen_by_caller(&call(Flags::CRC).on_reply(Reply::Answer(payload()), true), |frame, outcome| {
             assert_eq!(outcome, Some(Outcome::Answer(b"pong")));
-            assert_eq!(frame.flags, Flags::CRC | Flags::EOF);
+            assert_eq!(frame.head.flags, Flags::CRC | Flags::EOF);
         });
         seen_by_caller(&call(Flags::CRC).on_reply(Reply::Answer(PayloadBuf::new()), true), |frame, outcome| {
             assert_eq!(outcome, Some(Outcome::Answer(b"")));
-            assert_eq!(frame.flags, Flags::CRC | Flags::EOF | Flags::ZERO);
+            assert_eq!(frame.head.flags, Flags::CRC | Flags::EOF | Flags::ZERO);
         });
         seen_by_caller(&call(Flags::NONE).on_reply(Reply::Nil, true), |frame, outcome| {
             assert_eq!(outcome, Some(Outcome::Answer(b"")));
-            assert_eq!(frame.flags, Flags::EOF);
+            assert_eq!(frame.head.flags, Flags::EOF);
         });
         seen_by_caller(&call(Flags::NONE).on_reply(Reply::Error(payload()), true), |_, outcome| {
             assert_eq!(outcome, Some(Outcome::Error(b"pong")));
@@ -147,7 +146,7 @@ mod tests {
     fn a_refusal_sends_the_numbers_of_the_request_back() {
         let refused = call(Flags::CRC).on_refuse(RefusalReason::Overloaded, "busy", true);
         seen_by_caller(&refused, |frame, outcome| {
-            assert_eq!((frame.deadline_ms, frame.handler), (4999, HandlerId::from(10)));
+            assert_eq!((frame.head.deadline_ms, frame.head.handler), (4999, HandlerId::from(10)));
             assert_eq!(outcome, Some(Outcome::Refused(RefusalReason::Overloaded, b"busy")));
         });
     }

@@ -31,7 +31,7 @@ impl Dispatcher {
     /// What is not a frame ends the link. The elements of a merge before a bad one are handled.
     pub(crate) fn on_message(&mut self, message: &Bytes) -> Result<(), LinkError> {
         let frame = Frame::decode(message, self.link.capabilities).map_err(violation)?;
-        if frame.op != Op::Merged {
+        if frame.head.op != Op::Merged {
             self.on_frame(frame, message);
             return Ok(());
         }
@@ -44,19 +44,19 @@ impl Dispatcher {
     }
 
     fn on_frame(&mut self, frame: Frame<'_>, message: &Bytes) {
-        tracing::trace!(target: "grid::frame", op = ?frame.op, mux = frame.mux, seq = frame.seq, bytes = frame.payload.len());
-        match frame.op {
+        tracing::trace!(target: "grid::frame", op = ?frame.head.op, mux = frame.head.mux, seq = frame.head.seq, bytes = frame.payload.len());
+        match frame.head.op {
             Op::Request => serve(self, frame, message),
             Op::ConnectMux => self.refuse_stream(&frame),
             Op::Response | Op::MuxServerMsg | Op::MuxConnectError | Op::DisconnectClientMux | Op::AckMux => {
                 if let Err(error) = self.link.table.on_frame(&frame, message) {
-                    tracing::debug!(target: "grid::frame", %error, mux = frame.mux, "unreadable refusal");
+                    tracing::debug!(target: "grid::frame", %error, mux = frame.head.mux, "unreadable refusal");
                 }
             }
-            Op::DisconnectServerMux => self.link.running.cancel(frame.mux),
+            Op::DisconnectServerMux => self.link.running.cancel(frame.head.mux),
             // There are no streams to take input: v1 answers so for each call that it does not know.
             Op::MuxClientMsg => {
-                let header = Header::new(Op::DisconnectClientMux, frame.mux, self.link.crc);
+                let header = Header::new(Op::DisconnectClientMux, frame.head.mux, self.link.crc);
                 self.link.send_control_header(header);
             }
             Op::UnblockSrvMux | Op::UnblockClMux => {}
@@ -64,13 +64,13 @@ impl Dispatcher {
             Op::Pong => self.on_pong(&frame),
             Op::Disconnect if self.link.capabilities.contains(Capabilities::DRAIN) => self.on_leaving(&frame),
             Op::Disconnect | Op::Connect | Op::ConnectResponse | Op::Merged | Op::Unknown(_) => {
-                tracing::debug!(target: "grid::frame", op = ?frame.op, "ignored");
+                tracing::debug!(target: "grid::frame", op = ?frame.head.op, "ignored");
             }
         }
     }
 
     fn refuse_stream(&self, frame: &Frame<'_>) {
-        let text = match frame.flags.contains(Flags::STATELESS) {
+        let text = match frame.head.flags.contains(Flags::STATELESS) {
             true => "Stateless streams not supported".to_owned(),
             false => unknown(frame),
         };
@@ -85,21 +85,20 @@ impl Dispatcher {
             tracing::debug!(target: "grid::frame", "unreadable ping");
             return;
         };
-        let pong = match frame.mux {
+        let pong = match frame.head.mux {
             0 => Pong { time: ping.time, ..Pong::default() },
             _ => Pong { not_found: true, ..Pong::default() },
         };
         let mut payload = PayloadBuf::new();
         pong.put(payload.writer());
-        let Frame { mux, seq, deadline_ms, handler, flags, .. } = *frame;
-        let flags = flags.without(Flags::CRC) | self.link.crc;
-        let header = Header { mux, seq, deadline_ms, handler, op: Op::Pong, flags };
+        let flags = frame.head.flags.without(Flags::CRC) | self.link.crc;
+        let header = Header { op: Op::Pong, flags, ..frame.head };
         self.link.send_control(payload.seal(header, &Trailer::default(), None));
     }
 
     fn on_pong(&mut self, frame: &Frame<'_>) {
         match Pong::decode(frame.payload) {
-            Ok(pong) if frame.mux == 0 => {
+            Ok(pong) if frame.head.mux == 0 => {
                 if let Some(trip) = self.liveness.on_pong(&pong, Instant::now().into_std()) {
                     self.link.counts.on_ping(trip);
                 }

@@ -22,7 +22,7 @@ pub(crate) fn serve(dispatcher: &Dispatcher, frame: Frame<'_>, message: &Bytes) 
     let Dispatcher { link, peer, mesh, .. } = dispatcher;
     let call = ServerCall::on_request(&frame, link.crc);
     let Some(handler) =
-        mesh.registry.find(frame.handler, frame.subroute.as_ref()).filter(|_| frame.handler.method() > 0)
+        mesh.registry.find(frame.head.handler, frame.subroute.as_ref()).filter(|_| frame.head.handler.method() > 0)
     else {
         return refuse(link, call, RefusalReason::UnknownHandler, &unknown(&frame));
     };
@@ -46,7 +46,7 @@ pub(crate) fn serve(dispatcher: &Dispatcher, frame: Frame<'_>, message: &Bytes) 
         payload: message.slice_ref(frame.payload),
         peer: Arc::clone(peer),
         mesh: Arc::clone(mesh),
-        handler: frame.handler,
+        handler: frame.head.handler,
         subroute: handler.subroute.clone(),
         deadline: call.timeout().map(|timeout| Instant::now() + timeout),
         metadata: trailer.metadata,
@@ -136,8 +136,10 @@ pub(super) fn unknown(frame: &Frame<'_>) -> String {
     let bytes = |id: &SubrouteId| id.as_bytes().map(|byte| byte.to_string()).join(" ");
     match frame.subroute {
         Some(id) => format!("Invalid Handler for type: [{}]", bytes(&id)),
-        None if frame.handler.service() == 0 && !(1..80).contains(&frame.handler.method()) => "Invalid Handler".into(),
-        None => format!("Invalid Handler for type: {}", frame.handler),
+        None if frame.head.handler.service() == 0 && !(1..80).contains(&frame.head.handler.method()) => {
+            "Invalid Handler".into()
+        }
+        None => format!("Invalid Handler for type: {}", frame.head.handler),
     }
 }
 

@@ -153,7 +153,7 @@ impl Table {
 
     /// A frame of the peer for a call of ours. `message` is what the frame borrows from.
     pub(crate) fn on_frame(&self, frame: &Frame<'_>, message: &Bytes) -> Result<Met, DecodeError> {
-        let Some((shard, index, wanted)) = self.place(frame.mux) else { return Ok(Met::Nobody) };
+        let Some((shard, index, wanted)) = self.place(frame.head.mux) else { return Ok(Met::Nobody) };
         let mut slots = self.lock(shard);
         let Some(slot) = slots.slots.get_mut(index) else { return Ok(Met::Nobody) };
         let Slot::Waiting { generation, call, waker } = slot else { return Ok(Met::Nobody) };

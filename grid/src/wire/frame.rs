@@ -139,12 +139,7 @@ impl BitOr for Flags {
 /// A received frame, borrowing from its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Frame<'a> {
-    pub(crate) mux: u64,
-    pub(crate) seq: u32,
-    pub(crate) deadline_ms: u32,
-    pub(crate) handler: HandlerId,
-    pub(crate) op: Op,
-    pub(crate) flags: Flags,
+    pub(crate) head: Header,
     pub(crate) payload: &'a [u8],
     /// What stands between the tuple and the subroute: the elements of a merge, else what a v1 peer skips.
     pub(crate) rest: &'a [u8],
@@ -189,7 +184,8 @@ impl<'a> Frame<'a> {
         if flags.contains(Flags::TRAILER) && capabilities.contains(Capabilities::TRAILER) {
             trailer = Some(Trailer::decode(rest)?);
         }
-        Ok(Self { mux, seq, deadline_ms, handler, op, flags, payload, rest, subroute, trailer })
+        let head = Header { mux, seq, deadline_ms, handler, op, flags };
+        Ok(Self { head, payload, rest, subroute, trailer })
     }
 }
 
@@ -211,7 +207,7 @@ fn narrow<T: TryFrom<u64> + Default>(value: u64) -> T {
     })
 }
 
-/// The six numbers of a frame to be sent.
+/// The six numbers with which a frame begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) mux: u64,
@@ -359,7 +355,10 @@ mod tests {
             Header { handler: HandlerId::new(7, 9), ..Header::new(Op::Request, 1 << 40, Flags::CRC | Flags::EOF) };
         let encoded = PayloadBuf::copy_from(b"payload").seal(header, &trailer, Some(id));
         let frame = Frame::decode(encoded.as_bytes(), Capabilities::OWN).unwrap();
-        assert_eq!((frame.payload, frame.mux, frame.handler), (&b"payload"[..], 1 << 40, HandlerId::new(7, 9)));
+        assert_eq!(
+            (frame.payload, frame.head.mux, frame.head.handler),
+            (&b"payload"[..], 1 << 40, HandlerId::new(7, 9))
+        );
         assert_eq!((frame.trailer, frame.subroute), (Some(trailer), Some(id)));
     }
 
@@ -384,7 +383,7 @@ mod tests {
             let mut flipped = bytes.to_vec();
             flipped[bit / 8] ^= 1 << (bit % 8);
             let decoded = Frame::decode(&flipped, Capabilities::OWN);
-            assert!(decoded.is_err() || !decoded.unwrap().flags.contains(Flags::CRC), "bit {bit}");
+            assert!(decoded.is_err() || !decoded.unwrap().head.flags.contains(Flags::CRC), "bit {bit}");
         }
     }
 }

@@ -59,9 +59,9 @@ impl<'a> Merge<'a> {
 
 /// The messages inside a merge, in order. Fewer than the merge says: the last item is an error.
 pub(crate) fn elements<'a>(merged: &Frame<'a>) -> impl Iterator<Item = Result<&'a [u8], DecodeError>> + use<'a> {
-    debug_assert_eq!(merged.op, Op::Merged);
+    debug_assert_eq!(merged.head.op, Op::Merged);
     let mut reader = Reader::new(merged.rest);
-    let mut left = merged.seq;
+    let mut left = merged.head.seq;
     std::iter::from_fn(move || {
         left = left.checked_sub(1)?;
         let element = reader.bin("an element of a merge");

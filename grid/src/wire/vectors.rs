@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::frame::{Flags, Frame, Header, PayloadBuf};
+use super::frame::{Flags, Frame, PayloadBuf};
 use super::msgpack::DecodeError;
 use super::*;
 
@@ -38,25 +38,20 @@ fn hex_of(value: &Value, key: &str) -> Vec<u8> {
 
 /// Holds a decoded frame against what the vector says, and gives its header.
 fn assert_tuple(name: &str, frame: &Frame<'_>, wanted: &Value) {
-    assert_eq!(frame.mux, uint(wanted, "mux_id"), "{name}");
-    assert_eq!(u64::from(frame.seq), uint(wanted, "seq"), "{name}");
-    assert_eq!(u64::from(frame.deadline_ms), uint(wanted, "deadline_ms"), "{name}");
-    assert_eq!(u64::from(frame.handler.get()), uint(wanted, "handler"), "{name}");
-    assert_eq!(u64::from(frame.flags.bits()), uint(wanted, "flags"), "{name}");
+    assert_eq!(frame.head.mux, uint(wanted, "mux_id"), "{name}");
+    assert_eq!(u64::from(frame.head.seq), uint(wanted, "seq"), "{name}");
+    assert_eq!(u64::from(frame.head.deadline_ms), uint(wanted, "deadline_ms"), "{name}");
+    assert_eq!(u64::from(frame.head.handler.get()), uint(wanted, "handler"), "{name}");
+    assert_eq!(u64::from(frame.head.flags.bits()), uint(wanted, "flags"), "{name}");
     assert_eq!(u64::try_from(frame.payload.len()).unwrap(), uint(wanted, "payload_len"), "{name}");
     if let Some(payload) = wanted["payload_hex"].as_str() {
         assert_eq!(frame.payload, unhex(payload), "{name}");
     }
 }
 
-fn header_of(frame: &Frame<'_>) -> Header {
-    let Frame { mux, seq, deadline_ms, handler, op, flags, .. } = *frame;
-    Header { mux, seq, deadline_ms, handler, op, flags }
-}
-
 fn encode_again(frame: &Frame<'_>) -> Vec<u8> {
     let payload = PayloadBuf::copy_from(frame.payload);
-    payload.seal(header_of(frame), &Trailer::default(), frame.subroute).as_bytes().to_vec()
+    payload.seal(frame.head, &Trailer::default(), frame.subroute).as_bytes().to_vec()
 }
 
 #[test]
@@ -69,7 +64,7 @@ fn golden_frames_decode_and_encode_to_the_same_bytes() {
         let bytes = hex_of(vector, "hex");
         let frame = Frame::decode(&bytes, Capabilities::V1).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_tuple(name, &frame, &vector["decoded"]);
-        if frame.op == Op::Merged {
+        if frame.head.op == Op::Merged {
             assert_merge(name, &frame, vector, &bytes);
         } else {
             assert_eq!(encode_again(&frame), bytes, "{name}");
@@ -101,7 +96,7 @@ fn golden_bodies_decode_and_encode_to_the_same_bytes() {
         let bytes = hex_of(vector, "hex");
         let frame = Frame::decode(&bytes, Capabilities::V1).unwrap();
         let mut out = Vec::new();
-        match frame.op {
+        match frame.head.op {
             Op::Connect => Connect::decode(frame.payload).unwrap().put(&mut out),
             Op::ConnectResponse => ConnectResponse::decode(frame.payload).unwrap().put(&mut out),
             Op::Ping if !frame.payload.is_empty() => Ping::decode(frame.payload).unwrap().put(&mut out),
@@ -121,7 +116,7 @@ fn what_v1_refuses_is_refused() {
     let refused = of_kind(&all, "reject");
     assert_eq!(refused.len() + of_kind(&all, "reject_payload").len(), 22);
     for vector in refused {
-        let decoded = Frame::decode(&hex_of(vector, "hex"), Capabilities::V1).map(|frame| frame.op);
+        let decoded = Frame::decode(&hex_of(vector, "hex"), Capabilities::V1).map(|frame| frame.head.op);
         assert!(decoded.is_err(), "{} gave {decoded:?}", text(vector, "name"));
     }
     for vector in of_kind(&all, "reject_payload") {
@@ -231,6 +226,6 @@ fn unknown_flag_bits_are_kept() {
     let bytes =
         hex_of(of_kind(&vectors(), "odd_accept").iter().find(|v| v["name"] == "odd_flag_unknown_bits").unwrap(), "hex");
     let frame = Frame::decode(&bytes, Capabilities::V1).unwrap();
-    assert_eq!(frame.flags, Flags::from_bits(0xc0));
+    assert_eq!(frame.head.flags, Flags::from_bits(0xc0));
     assert_eq!(frame.trailer, None);
 }

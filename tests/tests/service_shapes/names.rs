@@ -201,3 +201,33 @@ async fn generated_code_means_what_it_says_wherever_it_stands() {
     assert_eq!(client.get("ab", 2).await, Err(grid::CallError::Remote(grid::RemoteError::new("abab"))));
     assert_eq!(client.len().await, Ok(5));
 }
+
+/// Types called as the type parameters of generated code.
+mod types {
+    #[derive(Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+    pub(super) struct S(pub(super) u8);
+    pub(super) type T = S;
+    pub(super) type E = S;
+    pub(super) type Service = S;
+    pub(super) type Wire = S;
+    pub(super) type Request = S;
+
+    #[grid::service(id = 4)]
+    pub(super) trait Typed {
+        async fn get(&self, a: &S, b: T, #[serde(default)] c: &[E], d: Wire) -> Result<Service, Request>;
+    }
+
+    impl Typed for S {
+        async fn get(&self, a: &S, b: T, c: &[E], d: Wire) -> Result<Service, Request> {
+            Ok(S(self.0 + a.0 + b.0 + c.len() as u8 + d.0))
+        }
+    }
+}
+
+#[tokio::test]
+async fn types_may_have_the_names_of_type_parameters() {
+    use types::S;
+
+    let (connection, _nodes) = serving(types::TypedServer::new(S(1))).await;
+    assert_eq!(types::TypedClient::new(connection).get(&S(2), S(3), &[S(0)], S(4)).await, Ok(S(11)));
+}

@@ -1,0 +1,9 @@
+#[derive(serde::Serialize)]
+pub struct Row;
+
+#[grid::service(id = 7)]
+pub trait Kv {
+    async fn put(&self, key: &str, row: &Row) -> u64;
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+#[grid::service(id = 7)]
+pub trait Kv {
+    async fn get(&self, key: String) -> u64;
+
+    async fn get(&self, key: String) -> u64;
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+#![allow(non_snake_case)]
+
+#[grid::service(id = 7)]
+pub trait Kv {
+    async fn get(&self, key: String) -> u64;
+
+    async fn r#geT(&self, key: String) -> u64;
+}
+
+fn main() {}

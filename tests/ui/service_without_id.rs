@@ -1,0 +1,6 @@
+#[grid::service]
+pub trait Kv {
+    async fn get(&self, key: String) -> u64;
+}
+
+fn main() {}
