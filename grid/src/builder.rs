@@ -86,7 +86,7 @@ impl Common {
     }
 }
 
-fn parse_name(name: &str) -> Result<NodeName<'_>, StartError> {
+fn parse_name(name: &str) -> Result<NodeName, StartError> {
     NodeName::parse(name).map_err(|problem| StartError::InvalidName { name: name.into(), problem })
 }
 
@@ -227,19 +227,23 @@ impl ManagerBuilder {
     /// What cannot be built, or an address that cannot be had.
     pub async fn start(mut self) -> Result<Manager, StartError> {
         let listen = self.listen.take();
-        let address: Box<str> = match (&listen, parse_name(&self.common.name)?) {
-            (Some(Listen::Address(address)), _) => address.clone(),
-            (_, NodeName { host, port, .. }) if host.contains(':') => format!("[{host}]:{port}").into(),
-            (_, NodeName { host, port, .. }) => format!("{host}:{port}").into(),
+        let node = self.node()?;
+        let address: Box<str> = match &listen {
+            Some(Listen::Address(address)) => address.clone(),
+            Some(Listen::Listener(_)) | None => {
+                let NodeName { host, port, .. } = parse_name(&node.shared.settings.name)?;
+                if host.contains(':') { format!("[{host}]:{port}").into() } else { format!("{host}:{port}").into() }
+            }
         };
         let listener = match listen {
             Some(Listen::Listener(listener)) => {
                 listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener))
             }
-            _ => TcpListener::bind(&*address).await,
+            Some(Listen::Address(_)) | None => TcpListener::bind(&*address).await,
         };
         let listener = listener.map_err(|error| StartError::Bind { address, problem: error.to_string().into() })?;
-        let manager = self.build()?;
+        node.dial_peers();
+        let manager = Manager::new(node);
         let node = Arc::clone(manager.node());
         manager.node().shared.tasks.spawn(node.accept_forever(listener));
         Ok(manager)
@@ -250,13 +254,18 @@ impl ManagerBuilder {
     ///
     /// # Errors
     /// What cannot be built.
-    pub fn build(mut self) -> Result<Manager, StartError> {
+    pub fn build(self) -> Result<Manager, StartError> {
+        let node = self.node()?;
+        node.dial_peers();
+        Ok(Manager::new(node))
+    }
+
+    /// The node, which does nothing yet.
+    fn node(mut self) -> Result<Node, StartError> {
         parse_name(&self.common.name)?;
         self.peers.remove(&self.common.name);
         let (settings, registry) = self.common.settings(self.guests, &self.peers)?;
-        let node = Node::new(settings, registry, self.peers);
-        node.dial_peers();
-        Ok(Manager::new(node))
+        Ok(Node::new(settings, registry, self.peers))
     }
 }
 

@@ -110,7 +110,7 @@
 //! | `grid::call` | debug span `call` | a call of this node | `handler`, `service`, `method`, `peer`, `mux`, `subroute` |
 //! | `grid::call` | debug span `serve` | a call that this node serves | `handler`, `peer`, `mux`, `subroute`, `traceparent` |
 //! | `grid::call` | debug | how a call failed; a refusal | `outcome`, `reason` |
-//! | `grid::call` | error | a handler panicked | `message` |
+//! | `grid::call` | error | a handler panicked | `panic` |
 //! | `grid::frame` | trace, debug | each frame; what was ignored | `op`, `mux`, `seq`, `bytes` |
 //!
 //! The `mux` of the two spans of a call is the same number, which with the names of both nodes ties them together. A

@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::http::uri::Authority;
 
 pub use crate::rt::{BoxIo, Io};
 
@@ -28,7 +29,7 @@ impl Connector for Tcp {
     fn connect<'a>(&'a self, name: &'a str) -> Pin<Box<dyn Future<Output = io::Result<BoxIo>> + Send + 'a>> {
         Box::pin(async move {
             let address = NodeName::parse(name).map_err(io::Error::other)?;
-            let stream = TcpStream::connect((address.host, address.port)).await?;
+            let stream = TcpStream::connect((&*address.host, address.port)).await?;
             stream.set_nodelay(true)?;
             Ok(Box::new(stream) as BoxIo)
         })
@@ -36,10 +37,10 @@ impl Connector for Tcp {
 }
 
 /// The parts of the name of a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct NodeName<'a> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NodeName {
     pub(crate) scheme: Scheme,
-    pub(crate) host: &'a str,
+    pub(crate) host: Box<str>,
     pub(crate) port: u16,
 }
 
@@ -49,33 +50,37 @@ pub(crate) enum Scheme {
     Https,
 }
 
-impl<'a> NodeName<'a> {
+impl NodeName {
     /// # Errors
     /// What is wrong with the name.
-    pub(crate) fn parse(name: &'a str) -> Result<Self, &'static str> {
-        let (scheme, rest) = match name.split_once("://") {
-            Some(("http", rest)) => (Scheme::Http, rest),
-            Some(("https", rest)) => (Scheme::Https, rest),
+    pub(crate) fn parse(name: &str) -> Result<Self, &'static str> {
+        let (scheme, authority) = match name.split_once("://") {
+            Some(("http", authority)) => (Scheme::Http, authority),
+            Some(("https", authority)) => (Scheme::Https, authority),
             _ => return Err("it must begin with http:// or https://"),
         };
-        if rest.contains(['/', '?', '#', '@', ' ']) {
+        if authority.contains(['/', '?', '#', '@']) {
             return Err("it must end after the host and port, without a slash or path");
         }
-        // The colons of an IPv6 address stand inside brackets.
-        let port_at = rest.rfind(']').map_or(rest.find(':'), |end| rest.get(end..)?.find(':').map(|at| at + end));
-        let (host, port) = match port_at.and_then(|at| rest.split_at_checked(at)) {
-            Some((host, port)) => {
-                let port = port.trim_start_matches(':').parse().map_err(|_| "its port is not a number up to 65535")?;
-                (host, port)
-            }
-            None => (rest, if scheme == Scheme::Https { 443 } else { 80 }),
+        let authority: Authority = authority.parse().map_err(|_| "it has no valid host")?;
+        let host = authority.host();
+        let port = match authority.as_str().strip_prefix(host).unwrap_or_default() {
+            "" if scheme == Scheme::Https => 443,
+            "" => 80,
+            port => parse_port(port).ok_or("its port is not a number up to 65535")?,
         };
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        if host.is_empty() {
-            return Err("it has no host");
+        if host.is_empty() || host.contains(['[', ']']) {
+            return Err("it has no valid host");
         }
-        Ok(Self { scheme, host, port })
+        Ok(Self { scheme, host: host.into(), port })
     }
+}
+
+/// Digits behind a colon; a sign is not one.
+fn parse_port(port: &str) -> Option<u16> {
+    let digits = port.strip_prefix(':')?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
 #[cfg(test)]
@@ -85,11 +90,11 @@ mod tests {
     #[test]
     fn names_are_urls_of_a_host_and_a_port() {
         let parsed = |name| NodeName::parse(name).map(|name| (name.host, name.port));
-        assert_eq!(parsed("http://127.0.0.1:9000"), Ok(("127.0.0.1", 9000)));
-        assert_eq!(parsed("https://node-1.example"), Ok(("node-1.example", 443)));
-        assert_eq!(parsed("http://node-1"), Ok(("node-1", 80)));
-        assert_eq!(parsed("http://[::1]:9001"), Ok(("::1", 9001)));
-        assert_eq!(parsed("http://[::1]"), Ok(("::1", 80)));
+        assert_eq!(parsed("http://127.0.0.1:9000"), Ok(("127.0.0.1".into(), 9000)));
+        assert_eq!(parsed("https://node-1.example"), Ok(("node-1.example".into(), 443)));
+        assert_eq!(parsed("http://node-1"), Ok(("node-1".into(), 80)));
+        assert_eq!(parsed("http://[::1]:9001"), Ok(("::1".into(), 9001)));
+        assert_eq!(parsed("http://[::1]"), Ok(("::1".into(), 80)));
         for bad in [
             "",
             "127.0.0.1:9000",

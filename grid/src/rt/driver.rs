@@ -17,10 +17,10 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use super::dispatch::Dispatcher;
 use super::link::Link;
+use super::node::Settings;
 use super::outbox::Taken;
 use super::socket::Socket;
 use crate::error::LinkError;
-use crate::limits::Timeouts;
 use crate::proto::Beat;
 use crate::wire::{EncodedFrame, Flags, Header, Merge, Op, PayloadBuf, Trailer};
 
@@ -51,6 +51,7 @@ struct Writer {
     out: Vec<u8>,
     written: usize,
     frames: Vec<EncodedFrame>,
+    message_bytes_max: usize,
     /// Runs while the socket takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
     patience: Duration,
@@ -65,11 +66,18 @@ enum Read {
 }
 
 impl Driver {
-    pub(crate) fn new(ws: WebSocketStream<Socket>, masks: Masks, dispatcher: Dispatcher, timeouts: &Timeouts) -> Self {
+    pub(crate) fn new(ws: WebSocketStream<Socket>, masks: Masks, dispatcher: Dispatcher, settings: &Settings) -> Self {
+        let Settings { limits, timeouts, .. } = settings;
         let mut ticks = interval_at(Instant::now() + timeouts.ping_interval, timeouts.ping_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let writer =
-            Writer { out: Vec::new(), written: 0, frames: Vec::new(), stalled: None, patience: timeouts.write };
+        let writer = Writer {
+            out: Vec::new(),
+            written: 0,
+            frames: Vec::new(),
+            message_bytes_max: limits.message_bytes_max,
+            stalled: None,
+            patience: timeouts.write,
+        };
         Self { ws, masks, link: Arc::clone(&dispatcher.link), dispatcher, ticks, writer }
     }
 
@@ -105,7 +113,7 @@ impl Driver {
         loop {
             ready!(self.writer.poll_out(self.ws.get_mut(), cx))?;
             self.ws.get_mut().take_set_aside(&mut self.writer.out);
-            let taken = self.link.outbox.take(cx, WRITE_BYTES, &mut self.writer.frames);
+            let taken = self.link.outbox.take(WRITE_BYTES, &mut self.writer.frames);
             if self.writer.frames.is_empty() && self.writer.out.is_empty() {
                 ready!(self.ws.get_mut().poll_flush_through(cx)).map_err(|error| closed(&error))?;
                 return Poll::Ready(match taken {
@@ -135,6 +143,8 @@ impl Driver {
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Result<(), LinkError> {
+        // First, as everything below may find out that it has to wait.
+        self.link.outbox.register(cx);
         self.poll_ticks(cx)?;
         let read = self.poll_read(cx);
         // Also when reading has ended: the answer to a close is still to go out.
@@ -194,7 +204,7 @@ impl Writer {
     /// Puts the frames into as few messages as the rules of merging allow. Gives the number of messages.
     fn merge(&mut self, masks: Masks) -> u64 {
         let mut messages = 0;
-        let mut merge = Merge::default();
+        let mut merge = Merge::new(self.message_bytes_max);
         for frame in &self.frames {
             if !merge.has_room(frame.len()) {
                 put_message(&merge, masks, &mut self.out);

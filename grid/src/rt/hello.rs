@@ -83,10 +83,10 @@ pub(crate) async fn accept(mut ws: Ws, node: &Node) -> Result<(Ws, Arc<Link>, Ar
 /// The driver of a link whose handshake is over.
 pub(crate) fn driver(mut ws: Ws, masks: Masks, link: Arc<Link>, peer: &Arc<Peer>, mesh: &Arc<Mesh>) -> Driver {
     ws.get_mut().collect_writes();
-    let timeouts = &peer.shared.settings.timeouts;
-    let liveness = Liveness::new(timeouts.dead_after, Instant::now().into_std());
+    let settings = &peer.shared.settings;
+    let liveness = Liveness::new(settings.timeouts.dead_after, Instant::now().into_std());
     let dispatcher = Dispatcher { link, peer: Arc::clone(peer), mesh: Arc::clone(mesh), liveness };
-    Driver::new(ws, masks, dispatcher, timeouts)
+    Driver::new(ws, masks, dispatcher, settings)
 }
 
 fn link(ws: &Ws, peer: &Peer, instance: InstanceId, capabilities: Capabilities) -> Arc<Link> {

@@ -197,12 +197,13 @@ impl Node {
 
     /// Ends the node at once.
     pub(crate) fn close(&self) {
+        // The peers first, so that calls end for the right reason before the tasks that drive their links do; and once
+        // more for a guest that came in between. After that `Peer::attach` lets no link in.
+        self.all_peers().iter().for_each(|peer| peer.close());
         self.shared.closing.cancel();
+        self.all_peers().iter().for_each(|peer| peer.close());
         self.shared.tasks.close();
         self.shared.handlers.close();
-        for peer in self.all_peers() {
-            peer.close();
-        }
     }
 
     fn links(&self) -> Vec<Arc<Link>> {

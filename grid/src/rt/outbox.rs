@@ -125,9 +125,14 @@ impl Outbox {
         Ok(())
     }
 
-    /// Moves frames out until they are this many bytes or more. The waker is woken when there are more.
-    pub(crate) fn take(&self, cx: &Context<'_>, bytes: usize, into: &mut Vec<EncodedFrame>) -> Taken {
+    /// Wakes the driver when there is more to take, and when the outbox ends. To be called before [`take`](Self::take)
+    /// at each poll, also at one that does not come to take anything: each wake-up uses the waker up.
+    pub(crate) fn register(&self, cx: &Context<'_>) {
         self.writer.register(cx.waker());
+    }
+
+    /// Moves frames out until they are this many bytes or more.
+    pub(crate) fn take(&self, bytes: usize, into: &mut Vec<EncodedFrame>) -> Taken {
         let mut queue = self.lock();
         let (mut taken, mut room) = (0, 0_usize);
         while taken < bytes {
@@ -215,7 +220,7 @@ mod tests {
 
     fn take_all(outbox: &Outbox) -> usize {
         let mut frames = Vec::new();
-        outbox.take(&Context::from_waker(Waker::noop()), usize::MAX, &mut frames);
+        outbox.take(usize::MAX, &mut frames);
         frames.len()
     }
 
@@ -266,7 +271,7 @@ mod tests {
         outbox.finish();
         assert_eq!(waiting.poll(cx), Poll::Ready(Err(Closed)));
         assert_eq!(take_all(&outbox), 1);
-        assert_eq!(outbox.take(&Context::from_waker(Waker::noop()), 1, &mut Vec::new()), Taken::Finished);
+        assert_eq!(outbox.take(1, &mut Vec::new()), Taken::Finished);
         assert_eq!(outbox.push_control(frame(1)), Err(ControlRefused::Closed));
     }
 

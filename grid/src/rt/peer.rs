@@ -83,7 +83,7 @@ impl Peer {
         if let Some(older) = older {
             older.close(LinkError::Replaced);
         }
-        if matches!(*self.state.borrow(), LinkState::Closed) {
+        if self.shared.closing.is_cancelled() || matches!(*self.state.borrow(), LinkState::Closed) {
             link.close(LinkError::ShutDown);
         }
     }

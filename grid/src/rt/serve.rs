@@ -119,7 +119,10 @@ fn within(reply: Reply, bytes_max: usize) -> Reply {
             let text = format!("the answer of {} bytes is more than a message may be, {bytes_max}", payload.len());
             Reply::Failed(RefusalReason::BadAnswer, text.into())
         }
-        _ => reply,
+        Reply::Failed(reason, text) if text.len() > REFUSAL_TEXT_MAX => {
+            Reply::Failed(*reason, text.get(..text.floor_char_boundary(REFUSAL_TEXT_MAX)).unwrap_or_default().into())
+        }
+        Reply::Answer(_) | Reply::Nil | Reply::Error(_) | Reply::Failed(..) => reply,
     }
 }
 
@@ -127,7 +130,7 @@ fn within(reply: Reply, bytes_max: usize) -> Reply {
 fn panicked(panic: &(dyn Any + Send)) -> Reply {
     let message = panic.downcast_ref::<&str>().copied();
     let message = message.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a value");
-    tracing::error!(target: "grid::call", message, "a handler panicked");
+    tracing::error!(target: "grid::call", panic = message, "a handler panicked");
     Reply::Failed(RefusalReason::Panicked, format!("handleMessages: panic recovered: {message}").into())
 }
 
@@ -146,3 +149,6 @@ pub(super) fn unknown(frame: &Frame<'_>) -> String {
 fn traceparent(request: &Request) -> Option<&str> {
     request.metadata.iter().find(|(name, _)| **name == *TRACEPARENT).map(|(_, value)| &**value)
 }
+
+/// Bytes of the text of a refusal, which may be that of a panic. Fits the smallest that a message may be, 1 KiB.
+const REFUSAL_TEXT_MAX: usize = 512;

@@ -4,25 +4,33 @@ use super::frame::{Flags, Frame, Header, Op};
 use super::msgpack::{DecodeError, Reader, put_bin};
 
 /// Collects encoded frames for one message. One frame goes out as itself, several as a merge.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Merge<'a> {
     frames: Vec<&'a [u8]>,
+    /// Of the frames, each with its header in a merge.
     bytes: usize,
+    bytes_max: usize,
 }
 
 impl<'a> Merge<'a> {
     /// v1 peers put up to 51 frames in one message.
-    pub(crate) const FRAMES_MAX: usize = 51;
+    const FRAMES_MAX: usize = 51;
     /// v1 peers stop adding to a merge near this size.
-    pub(crate) const BYTES_MAX: usize = 31 * 1024;
+    const BYTES_MAX: usize = 31 * 1024;
+
+    /// `message_bytes_max` is what a message may be at all.
+    pub(crate) fn new(message_bytes_max: usize) -> Self {
+        Self { frames: Vec::new(), bytes: 0, bytes_max: message_bytes_max.min(Self::BYTES_MAX) }
+    }
 
     /// Whether one more frame of this length may join. The first always may.
     pub(crate) fn has_room(&self, len: usize) -> bool {
-        self.frames.is_empty() || (self.frames.len() < Self::FRAMES_MAX && self.bytes + len <= Self::BYTES_MAX)
+        let bytes = OUTER_LEN + self.bytes + bin_header_len(len) + len;
+        self.frames.is_empty() || (self.frames.len() < Self::FRAMES_MAX && bytes <= self.bytes_max)
     }
 
     pub(crate) fn push(&mut self, frame: &'a [u8]) {
-        self.bytes += frame.len();
+        self.bytes += bin_header_len(frame.len()) + frame.len();
         self.frames.push(frame);
     }
 
@@ -34,7 +42,7 @@ impl<'a> Merge<'a> {
     pub(crate) fn encoded_len(&self) -> usize {
         match self.frames.as_slice() {
             [only] => only.len(),
-            frames => OUTER_LEN + frames.iter().map(|frame| bin_header_len(frame.len()) + frame.len()).sum::<usize>(),
+            _ => OUTER_LEN + self.bytes,
         }
     }
 
@@ -100,7 +108,7 @@ mod tests {
     fn the_length_is_known_before_the_bytes() {
         for sizes in [&[5][..], &[5, 300], &[0; 51], &[255, 256, 65_535, 65_536]] {
             let frames: Vec<Vec<u8>> = sizes.iter().map(|size| vec![1; *size]).collect();
-            let mut merge = Merge::default();
+            let mut merge = Merge::new(usize::MAX);
             frames.iter().for_each(|frame| merge.push(frame));
             let mut out = Vec::new();
             merge.put(&mut out);

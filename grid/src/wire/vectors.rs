@@ -76,7 +76,7 @@ fn assert_merge(name: &str, merged: &Frame<'_>, vector: &Value, bytes: &[u8]) {
     let found: Vec<&[u8]> = elements(merged).collect::<Result<_, _>>().unwrap();
     let wanted = list(&vector["decoded"], "merged");
     assert_eq!(found.len(), wanted.len(), "{name}");
-    let mut merge = Merge::default();
+    let mut merge = Merge::new(usize::MAX);
     for (element, wanted) in found.iter().zip(wanted) {
         assert_eq!(*element, hex_of(wanted, "hex"), "{name}");
         assert_tuple(name, &Frame::decode(element, Capabilities::V1).unwrap(), wanted);
