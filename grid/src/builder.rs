@@ -20,7 +20,7 @@ use crate::handler::{Service, register, register_raw};
 use crate::limits::{Limits, Timeouts};
 use crate::manager::Manager;
 use crate::proto::{Claim, GUEST};
-use crate::rt::{Guard, Guests, Node, Peer, Registry, Settings, dial_once, keep_connected};
+use crate::rt::{Attached, Guard, Guests, Node, Peer, Registry, Settings, dial_once, keep_connected};
 use crate::transport::{Connector, NodeName, Scheme, Tcp};
 use crate::wire::HandlerId;
 
@@ -313,8 +313,8 @@ impl Connect {
         let node = &guard.0;
         let peer: Arc<Peer> = node.peer(&self.url).expect("the one peer that the node was built with");
         let driver = dial_once(&peer, &node.mesh).await?;
-        node.shared.tasks.spawn(keep_connected(Arc::clone(&peer), Arc::clone(&node.mesh), driver));
-        peer.ready().await.map_err(|_| crate::error::LinkError::ShutDown)?;
+        let first = Attached::new(Arc::clone(&peer), driver);
+        node.shared.tasks.spawn(keep_connected(first, Arc::clone(&node.mesh)));
         Ok(Connection::of_guest(peer, guard))
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::http::uri::Authority;
+use tungstenite::http::uri::Authority;
 
 pub use crate::rt::{BoxIo, Io};
 

@@ -1,5 +1,9 @@
 //! What the tests of whole nodes have in common.
 
+pub mod allocator;
+pub mod capture;
+pub mod log;
 pub mod memory;
 pub mod mesh;
 pub mod probe;
+pub mod raw;

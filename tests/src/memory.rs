@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use grid::{BoxIo, Connector, Manager, ManagerBuilder};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
+use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A network of nodes in one process. Clones are the same network.
@@ -25,8 +26,9 @@ struct Inner {
     links: Mutex<Vec<Arc<Fault>>>,
     down: AtomicBool,
     frozen: AtomicBool,
-    dialled: AtomicUsize,
+    dials: Mutex<Vec<Instant>>,
     traffic: [Counts; 2],
+    open_ends: AtomicUsize,
 }
 
 /// What went through one end of all links.
@@ -48,6 +50,8 @@ pub struct Traffic {
 struct Fault {
     cut: AtomicBool,
     silent: AtomicBool,
+    /// The dialling end reads nothing.
+    held: AtomicBool,
     wakers: Mutex<Vec<Waker>>,
 }
 
@@ -88,9 +92,14 @@ impl Network {
         self.inner.down.store(down, Ordering::SeqCst);
     }
 
-    /// Attempts to connect so far.
-    pub fn dialled(&self) -> usize {
-        self.inner.dialled.load(Ordering::SeqCst)
+    /// When attempts to connect began, so far.
+    pub fn dials(&self) -> Vec<Instant> {
+        self.inner.dials.lock().unwrap().clone()
+    }
+
+    /// Frees what [`dials`](Self::dials) has kept.
+    pub fn forget_dials(&self) {
+        *self.inner.dials.lock().unwrap() = Vec::new();
     }
 
     /// What the dialling ends have read and written so far, and what the accepting ends have.
@@ -99,6 +108,11 @@ impl Network {
             let counts = &self.inner.traffic[end as usize];
             Traffic { read: counts.read.load(Ordering::SeqCst), written: counts.written.load(Ordering::SeqCst) }
         })
+    }
+
+    /// Ends of links that their nodes have not closed.
+    pub fn open_ends(&self) -> usize {
+        self.inner.open_ends.load(Ordering::SeqCst)
     }
 
     /// Cuts every link there is.
@@ -116,6 +130,13 @@ impl Network {
         }
     }
 
+    /// From now on the dialling end of each link there is reads nothing.
+    pub fn hold_dialling(&self) {
+        for fault in self.inner.links.lock().unwrap().iter() {
+            fault.held.store(true, Ordering::SeqCst);
+        }
+    }
+
     /// Nothing arrives on any link, also on new ones, until the network is thawed. What is sent meanwhile is kept.
     pub fn freeze(&self) {
         self.inner.frozen.store(true, Ordering::SeqCst);
@@ -127,6 +148,7 @@ impl Network {
         self.inner.frozen.store(false, Ordering::SeqCst);
         for fault in self.inner.links.lock().unwrap().iter() {
             fault.silent.store(false, Ordering::SeqCst);
+            fault.held.store(false, Ordering::SeqCst);
             fault.wake();
         }
     }
@@ -135,7 +157,7 @@ impl Network {
 impl Connector for Network {
     fn connect<'a>(&'a self, name: &'a str) -> Pin<Box<dyn Future<Output = io::Result<BoxIo>> + Send + 'a>> {
         Box::pin(async move {
-            self.inner.dialled.fetch_add(1, Ordering::SeqCst);
+            self.inner.dials.lock().unwrap().push(Instant::now());
             let node = self.inner.nodes.lock().unwrap().get(name).cloned();
             let Some(node) = node.filter(|_| !self.inner.down.load(Ordering::SeqCst)) else {
                 return Err(io::ErrorKind::ConnectionRefused.into());
@@ -143,12 +165,21 @@ impl Connector for Network {
             let (near, far) = duplex(LINK_BYTES);
             let fault = Arc::new(Fault::default());
             fault.silent.store(self.inner.frozen.load(Ordering::SeqCst), Ordering::SeqCst);
-            self.inner.links.lock().unwrap().push(Arc::clone(&fault));
-            let faulty = |io, end| Faulty { io, end, fault: Arc::clone(&fault), network: Arc::clone(&self.inner) };
+            self.inner.add_link(&fault);
+            let faulty = |io, end| Faulty::new(io, end, &fault, &self.inner);
             let far = faulty(far, End::Accepting);
             tokio::spawn(async move { node.accept(far).await });
             Ok(Box::new(faulty(near, End::Dialling)) as BoxIo)
         })
+    }
+}
+
+impl Inner {
+    /// Keeps hold of a link, and forgets those whose ends are both closed.
+    fn add_link(&self, fault: &Arc<Fault>) {
+        let mut links = self.links.lock().unwrap();
+        links.retain(|link| Arc::strong_count(link) > 1);
+        links.push(Arc::clone(fault));
     }
 }
 
@@ -181,8 +212,19 @@ struct Faulty {
 }
 
 impl Faulty {
+    fn new(io: DuplexStream, end: End, fault: &Arc<Fault>, network: &Arc<Inner>) -> Self {
+        network.open_ends.fetch_add(1, Ordering::SeqCst);
+        Self { io, end, fault: Arc::clone(fault), network: Arc::clone(network) }
+    }
+
     fn counts(&self) -> &Counts {
         &self.network.traffic[self.end as usize]
+    }
+}
+
+impl Drop for Faulty {
+    fn drop(&mut self) {
+        self.network.open_ends.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -191,7 +233,8 @@ impl AsyncRead for Faulty {
         if self.fault.is_cut(cx) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
-        if self.fault.silent.load(Ordering::SeqCst) {
+        let held = matches!(self.end, End::Dialling) && self.fault.held.load(Ordering::SeqCst);
+        if held || self.fault.silent.load(Ordering::SeqCst) {
             return Poll::Pending;
         }
         let before = buf.filled().len();
@@ -220,13 +263,17 @@ impl AsyncWrite for Faulty {
     }
 }
 
+/// Whether the first of two nodes dials the second, rather than the other way round.
+pub fn dials(first: &str, second: &str) -> bool {
+    let hash = |first: &str, second: &str| xxh3_64(format!("{first}{second}").as_bytes());
+    hash(first, second) < hash(second, first)
+}
+
 /// Two names of which the first one dials the second.
 pub fn names() -> (String, String) {
     let dialled = "http://dialled:1";
-    let names = (0..).map(|number| format!("http://dialling-{number}:1"));
-    let hash = |first: &str, second: &str| xxh3_64(format!("{first}{second}").as_bytes());
-    let mut dialling = names.filter(|name| hash(name, dialled) < hash(dialled, name));
-    (dialling.next().expect("half of all names dial"), dialled.to_owned())
+    let mut names = (0..).map(|number| format!("http://dialling-{number}:1"));
+    (names.find(|name| dials(name, dialled)).expect("half of all names dial"), dialled.to_owned())
 }
 
 /// The output of a future that must end within an hour of virtual time.

@@ -58,3 +58,11 @@ pub async fn pair(
 pub fn only(node: &Manager) -> grid::Connection {
     node.connections().next().expect("the node has a peer")
 }
+
+/// The output of a future that must end in a time in which a busy machine does it easily.
+///
+/// # Panics
+/// It does not.
+pub async fn soon<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it ends within a minute")
+}

@@ -21,7 +21,17 @@ fn code(source: &str) -> String {
 #[test]
 fn wire_and_proto_know_no_task_lock_clock_or_randomness() {
     let forbidden = [
-        "tokio", "async ", ".await", "Mutex", "RwLock", "Atomic", "::now()", "fastrand", "rand::", "thread", "crate::rt",
+        "tokio",
+        "async ",
+        ".await",
+        "Mutex",
+        "RwLock",
+        "Atomic",
+        "::now()",
+        "fastrand",
+        "rand::",
+        "thread",
+        "crate::rt",
     ];
     for (path, source) in sources("wire").into_iter().chain(sources("proto")) {
         let code = code(&source);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use grid::{CallError, Connection, LinkError, Manager, RefusalReason, ShutDown, State};
-use grid_tests::memory::{Network, names, settle, within};
+use grid_tests::memory::{LINK_BYTES, Network, names, settle, within};
 use grid_tests::mesh::only;
 use grid_tests::probe::{ECHO, HANG, Probe, echo};
 use tokio::task::JoinHandle;
@@ -183,6 +183,24 @@ async fn a_new_process_of_the_same_name_takes_over_and_ends_the_calls_of_the_old
     assert_eq!(far.stats().reconnects, 1);
     settle().await;
     assert_eq!((far.stats().calls_out, far.stats().calls_in), (0, 0));
+}
+
+/// A link whose writer is stalled is closed as soon as another one replaces it.
+#[tokio::test(start_paused = true)]
+async fn a_replaced_link_is_closed_at_once_though_its_peer_reads_nothing() {
+    let network = Network::default();
+    let (left, right) = network.pair(|left| left, |right| right).await;
+    network.silence();
+    let stalled = started(&only(&right), &[0; 2 * LINK_BYTES], 60 * SECOND).await;
+    let queued = started(&only(&right), b"", 60 * SECOND).await;
+    assert_eq!(network.open_ends(), 2);
+    let new = network.builder(left.name()).peers([right.name()]).build().expect("it starts");
+    within(only(&new).ready()).await.expect("not shut down");
+    for call in [stalled, queued] {
+        assert_eq!(within(call).await.expect("no panic").0, disconnected(&only(&right)));
+    }
+    settle().await;
+    assert_eq!(network.open_ends(), 3, "both ends of the new link, and the end of the old process");
 }
 
 /// The dialled node is another process after the link was lost.

@@ -1,6 +1,5 @@
 //! A call that loses its link, or its caller, at each point of its way. Under virtual time.
 
-use std::future::IntoFuture;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;

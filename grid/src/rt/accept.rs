@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
-use tokio_tungstenite::WebSocketStream;
 
-use super::dial::drive;
-use super::driver::Masks;
+use super::dial::Attached;
 use super::hello;
 use super::node::Node;
-use super::socket::{BoxIo, Socket};
+use super::socket::{BoxIo, Socket, WebSocket};
 use super::upgrade;
 use crate::error::LinkError;
 
@@ -68,13 +66,13 @@ impl Node {
     /// Serves a WebSocket whose HTTP part somebody else has done.
     #[cfg(feature = "axum")]
     pub(crate) async fn accept_upgraded(self: Arc<Self>, io: BoxIo) {
-        use tokio_tungstenite::tungstenite::protocol::Role;
+        use super::websocket::Masks;
 
         let Ok(permit) = Arc::clone(&self.handshakes).acquire_owned().await else { return };
         let handshake = async {
             let socket = Socket::new(io, hello::HANDSHAKE_BYTES_MAX);
-            let config = upgrade::websocket_config(&self.shared.settings.limits);
-            let ws = WebSocketStream::from_raw_socket(socket, Role::Server, Some(config)).await;
+            let bytes_max = self.shared.settings.limits.message_bytes_max;
+            let ws = WebSocket::new(socket, Masks::No, &[], bytes_max);
             hello::accept(ws, &self).await
         };
         let accepted = self.in_time(handshake).await;
@@ -94,7 +92,8 @@ impl Node {
     async fn drive_accepted(&self, accepted: Result<Accepted, LinkError>) {
         match accepted {
             Ok((ws, link, peer)) => {
-                drive(&peer, hello::driver(ws, Masks::No, link, &peer, &self.mesh)).await;
+                let driver = hello::driver(ws, link, &peer, &self.mesh);
+                Attached::new(peer, driver).drive().await;
             }
             Err(why) => {
                 let local = &self.shared.settings.name;
@@ -111,7 +110,7 @@ impl Node {
     }
 }
 
-type Accepted = (WebSocketStream<Socket>, Arc<super::link::Link>, Arc<super::peer::Peer>);
+type Accepted = (WebSocket, Arc<super::link::Link>, Arc<super::peer::Peer>);
 
 /// Between two attempts when the system gives no connection. Long enough not to spin, short beside a handshake.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

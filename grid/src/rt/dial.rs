@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::driver::{Driver, Masks};
+use super::driver::Driver;
 use super::hello;
 use super::link::Link;
 use super::node::Mesh;
@@ -26,7 +26,7 @@ pub(super) async fn dial_forever(peer: Arc<Peer>, mesh: Arc<Mesh>) {
             let started = Instant::now();
             let pause = jittered(&peer);
             match dial_once(&peer, &mesh).await {
-                Ok(driver) => drive(&peer, driver).await,
+                Ok(driver) => Attached::new(Arc::clone(&peer), driver).drive().await,
                 Err(why) => failed(&peer, &why),
             }
             sleep(pause.saturating_sub(started.elapsed())).await;
@@ -36,9 +36,10 @@ pub(super) async fn dial_forever(peer: Arc<Peer>, mesh: Arc<Mesh>) {
 }
 
 /// The same from a first link on.
-pub(crate) async fn keep_connected(peer: Arc<Peer>, mesh: Arc<Mesh>, first: Driver) {
+pub(crate) async fn keep_connected(first: Attached, mesh: Arc<Mesh>) {
+    let peer = Arc::clone(&first.peer);
     let closing = peer.shared.closing.clone();
-    if closing.run_until_cancelled(drive(&peer, first)).await.is_some() {
+    if closing.run_until_cancelled(first.drive()).await.is_some() {
         dial_forever(peer, mesh).await;
     }
 }
@@ -55,30 +56,44 @@ pub(crate) async fn dial_once(peer: &Arc<Peer>, mesh: &Arc<Mesh>) -> Result<Driv
         let socket = Socket::new(io, hello::HANDSHAKE_BYTES_MAX);
         let ws = upgrade::dial(socket, &peer.name, settings).await?;
         let (ws, link) = hello::dial(ws, peer).await?;
-        Ok(hello::driver(ws, Masks::Yes, link, peer, mesh))
+        Ok(hello::driver(ws, link, peer, mesh))
     };
     timeout(settings.timeouts.handshake, attempt).await.unwrap_or(Err(LinkError::HandshakeTimeout))
 }
 
-/// Attaches a link and drives it to its end. Dropped before that, it ends the link.
-pub(crate) async fn drive(peer: &Arc<Peer>, driver: Driver) {
-    let attached = Attached { peer: Arc::clone(peer), link: driver.link() };
-    peer.shared.faults.forget(&peer.name);
-    peer.attach(&attached.link);
-    let (local, instance) = (&peer.shared.settings.name, u128::from_be_bytes(attached.link.instance));
-    tracing::info!(target: "grid::link", %local, peer = %peer.name, instance = format_args!("{instance:032x}"), "connected");
-    driver.await;
-}
-
-/// A link that is the peer's, until it is dropped.
-struct Attached {
+/// A link that is the peer's current one until it is dropped, which ends it.
+pub(crate) struct Attached {
     peer: Arc<Peer>,
     link: Arc<Link>,
+    /// Taken when it is driven.
+    driver: Option<Driver>,
+}
+
+impl Attached {
+    pub(crate) fn new(peer: Arc<Peer>, driver: Driver) -> Self {
+        let link = driver.link();
+        peer.shared.faults.forget(&peer.name);
+        peer.attach(&link);
+        let (local, instance) = (&peer.shared.settings.name, u128::from_be_bytes(link.instance));
+        tracing::info!(target: "grid::link", %local, peer = %peer.name, instance = format_args!("{instance:032x}"), "connected");
+        Self { peer, link, driver: Some(driver) }
+    }
+
+    /// Drives the link to its end.
+    pub(crate) async fn drive(mut self) {
+        if let Some(driver) = self.driver.take() {
+            driver.await;
+        }
+    }
 }
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        let why = self.link.close(LinkError::Closed("dropped by this side".into()));
+        let why = match self.peer.shared.closing.is_cancelled() {
+            true => LinkError::ShutDown,
+            false => LinkError::Closed("dropped by this side".into()),
+        };
+        let why = self.link.close(why);
         self.peer.detach(&self.link, why);
         let local = &self.peer.shared.settings.name;
         tracing::info!(target: "grid::link", %local, peer = %self.peer.name, %why, "disconnected");

@@ -1,25 +1,22 @@
 //! The one task of a link: it reads, dispatches, and writes.
 
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
-use futures_util::StreamExt;
+use tokio::io::AsyncWrite;
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval_at, sleep};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::dispatch::Dispatcher;
 use super::link::Link;
 use super::node::Settings;
 use super::outbox::Taken;
-use super::socket::Socket;
+use super::socket::{Socket, WebSocket, closed};
+use super::websocket::{Masks, Received, put_frame};
 use crate::error::LinkError;
 use crate::proto::Beat;
 use crate::wire::{EncodedFrame, Flags, Header, Merge, Op, PayloadBuf, Trailer};
@@ -30,19 +27,11 @@ use crate::wire::{EncodedFrame, Flags, Header, Merge, Op, PayloadBuf, Trailer};
 /// is queued, merges it into messages, and puts up to [`WRITE_BYTES`] of them into one write.
 #[derive(Debug)]
 pub(crate) struct Driver {
-    ws: WebSocketStream<Socket>,
-    masks: Masks,
+    ws: WebSocket,
     link: Arc<Link>,
     dispatcher: Dispatcher,
     ticks: Interval,
     writer: Writer,
-}
-
-/// Whether this side masks what it sends: the dialling side does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Masks {
-    Yes,
-    No,
 }
 
 /// Whole messages on their way to the socket.
@@ -50,6 +39,8 @@ pub(crate) enum Masks {
 struct Writer {
     out: Vec<u8>,
     written: usize,
+    /// Pongs and closes that the peer provoked, to go between messages.
+    provoked: Vec<u8>,
     frames: Vec<EncodedFrame>,
     message_bytes_max: usize,
     /// Runs while the socket takes nothing.
@@ -66,19 +57,20 @@ enum Read {
 }
 
 impl Driver {
-    pub(crate) fn new(ws: WebSocketStream<Socket>, masks: Masks, dispatcher: Dispatcher, settings: &Settings) -> Self {
+    pub(crate) fn new(ws: WebSocket, dispatcher: Dispatcher, settings: &Settings) -> Self {
         let Settings { limits, timeouts, .. } = settings;
         let mut ticks = interval_at(Instant::now() + timeouts.ping_interval, timeouts.ping_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let writer = Writer {
             out: Vec::new(),
             written: 0,
+            provoked: Vec::new(),
             frames: Vec::new(),
             message_bytes_max: limits.message_bytes_max,
             stalled: None,
             patience: timeouts.write,
         };
-        Self { ws, masks, link: Arc::clone(&dispatcher.link), dispatcher, ticks, writer }
+        Self { ws, link: Arc::clone(&dispatcher.link), dispatcher, ticks, writer }
     }
 
     pub(crate) fn link(&self) -> Arc<Link> {
@@ -87,22 +79,18 @@ impl Driver {
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<Read, LinkError> {
         for _ in 0..READS_PER_POLL {
-            let message = match self.ws.poll_next_unpin(cx) {
-                Poll::Pending => return Ok(Read::All),
-                Poll::Ready(None) => return Err(LinkError::Closed("the websocket was closed".into())),
-                Poll::Ready(Some(Err(error))) => return Err(of_websocket(&error)),
-                Poll::Ready(Some(Ok(message))) => message,
-            };
-            match message {
-                Message::Binary(bytes) => {
+            let Poll::Ready(received) = self.ws.poll_receive(cx) else { return Ok(Read::All) };
+            match received? {
+                Received::Message(bytes) => {
                     self.link.counts.messages_in.fetch_add(1, Ordering::Relaxed);
                     self.dispatcher.on_message(&bytes)?;
                 }
-                // Pings and closes are answered by the library, see `Socket`; texts are skipped, as by v1.
-                Message::Text(_) | Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {}
-            }
-            if self.ws.get_ref().set_aside_len() > SET_ASIDE_MAX {
-                return Err(LinkError::Protocol("it provokes more pongs than it reads".into()));
+                Received::Ping(payload) => self.writer.provoke(Control::Pong, self.ws.masks, &payload)?,
+                Received::Close(payload) => {
+                    self.writer.provoke(Control::Close, self.ws.masks, &payload)?;
+                    return Err(LinkError::Closed("the websocket was closed".into()));
+                }
+                Received::Nothing => {}
             }
         }
         Ok(Read::Some)
@@ -111,17 +99,17 @@ impl Driver {
     /// Writes until there is nothing left to write (`Ready`) or the socket takes no more.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         loop {
-            ready!(self.writer.poll_out(self.ws.get_mut(), cx))?;
-            self.ws.get_mut().take_set_aside(&mut self.writer.out);
+            ready!(self.writer.poll_out(&mut self.ws.socket, cx))?;
+            self.writer.out.append(&mut self.writer.provoked);
             let taken = self.link.outbox.take(WRITE_BYTES, &mut self.writer.frames);
             if self.writer.frames.is_empty() && self.writer.out.is_empty() {
-                ready!(self.ws.get_mut().poll_flush_through(cx)).map_err(|error| closed(&error))?;
+                ready!(Pin::new(&mut self.ws.socket).poll_flush(cx)).map_err(|error| closed(&error))?;
                 return Poll::Ready(match taken {
                     Taken::Finished => Err(LinkError::ShutDown),
                     Taken::Some | Taken::None => Ok(()),
                 });
             }
-            let messages = self.writer.merge(self.masks);
+            let messages = self.writer.merge(self.ws.masks);
             self.link.counts.messages_out.fetch_add(messages, Ordering::Relaxed);
         }
     }
@@ -179,7 +167,7 @@ impl Writer {
     /// Writes what is there. Ready when all is written.
     fn poll_out(&mut self, socket: &mut Socket, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         while let Some(rest) = self.out.get(self.written..).filter(|rest| !rest.is_empty()) {
-            match socket.poll_write_through(cx, rest) {
+            match Pin::new(&mut *socket).poll_write(cx, rest) {
                 Poll::Ready(Ok(written)) => {
                     self.written += written;
                     self.stalled = None;
@@ -199,6 +187,19 @@ impl Writer {
             self.out = Vec::new();
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Answers the peer on the level of WebSocket.
+    ///
+    /// # Errors
+    /// It provokes more of that than it reads.
+    fn provoke(&mut self, control: Control, masks: Masks, payload: &[u8]) -> Result<(), LinkError> {
+        if self.provoked.len() > PROVOKED_MAX {
+            return Err(LinkError::Protocol("it provokes more pongs than it reads".into()));
+        }
+        let put = |out: &mut Vec<u8>| out.extend_from_slice(payload);
+        put_frame(&mut self.provoked, OpCode::Control(control), masks, payload.len(), put);
+        Ok(())
     }
 
     /// Puts the frames into as few messages as the rules of merging allow. Gives the number of messages.
@@ -224,45 +225,7 @@ impl Writer {
 
 /// One unfragmented binary WebSocket message.
 fn put_message(merge: &Merge<'_>, masks: Masks, out: &mut Vec<u8>) {
-    let mask = (masks == Masks::Yes).then(|| fastrand::u32(..).to_ne_bytes());
-    let header = FrameHeader { opcode: OpCode::Data(Data::Binary), mask, ..FrameHeader::default() };
-    let len = merge.encoded_len();
-    out.reserve(len + FRAME_HEADER_MAX);
-    header.format(u64::try_from(len).unwrap_or(u64::MAX), out).expect("a Vec takes all that is written to it");
-    let start = out.len();
-    merge.put(out);
-    debug_assert_eq!(out.len() - start, len);
-    if let (Some(mask), Some(payload)) = (mask, out.get_mut(start..)) {
-        apply_mask(payload, mask);
-    }
-}
-
-/// Eight bytes at a time.
-fn apply_mask(payload: &mut [u8], [a, b, c, d]: [u8; 4]) {
-    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
-    let (words, rest) = payload.as_chunks_mut::<8>();
-    for word in words {
-        *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
-    }
-    for (byte, mask) in rest.iter_mut().zip([a, b, c, d].into_iter().cycle()) {
-        *byte ^= mask;
-    }
-}
-
-fn of_websocket(error: &tokio_tungstenite::tungstenite::Error) -> LinkError {
-    use tokio_tungstenite::tungstenite::Error;
-    use tokio_tungstenite::tungstenite::error::ProtocolError;
-    match error {
-        Error::Io(error) => closed(error),
-        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => LinkError::Closed("end of stream".into()),
-        Error::Protocol(error) => LinkError::Protocol(error.to_string().into()),
-        Error::Capacity(error) => LinkError::Protocol(error.to_string().into()),
-        error => LinkError::Closed(error.to_string().into()),
-    }
-}
-
-fn closed(error: &io::Error) -> LinkError {
-    LinkError::Closed(error.to_string().into())
+    put_frame(out, OpCode::Data(Data::Binary), masks, merge.encoded_len(), |out| merge.put(out));
 }
 
 /// Bytes of frames that go into one write: large enough that a system call costs little beside it, small enough that
@@ -273,24 +236,6 @@ const OUT_KEPT: usize = 2 * WRITE_BYTES;
 /// Messages that are dispatched before writing has its turn.
 const READS_PER_POLL: usize = 64;
 /// Bytes of WebSocket pongs that may wait: five hundred of the largest.
-const SET_ASIDE_MAX: usize = 64 << 10;
-/// The longest header of a WebSocket frame.
-const FRAME_HEADER_MAX: usize = 14;
+const PROVOKED_MAX: usize = 64 << 10;
 /// What v1 peers put into a ping, and nobody reads.
 const PING_DEADLINE_MS: u32 = 10_000;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn masking_twice_gives_the_bytes_back_at_every_length() {
-        for len in 0..40_u8 {
-            let bytes: Vec<u8> = (0..len).collect();
-            let mut masked = bytes.clone();
-            apply_mask(&mut masked, [1, 2, 3, 4]);
-            let one_by_one: Vec<u8> = bytes.iter().zip([1, 2, 3, 4].iter().cycle()).map(|(b, m)| b ^ m).collect();
-            assert_eq!(masked, one_by_one);
-        }
-    }
-}

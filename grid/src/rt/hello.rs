@@ -3,28 +3,22 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
 use tokio::time::Instant;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
 
 use super::dispatch::Dispatcher;
-use super::driver::{Driver, Masks};
+use super::driver::Driver;
 use super::link::Link;
 use super::node::{Mesh, Node};
 use super::peer::Peer;
-use super::socket::Socket;
+use super::socket::WebSocket;
 use crate::error::LinkError;
 use crate::proto::{Acceptance, Acceptor, Liveness, dialled};
 use crate::wire::{
     Capabilities, Connect, ConnectResponse, Flags, Header, InstanceId, Op, PayloadBuf, Trailer, needs_crc,
 };
 
-type Ws = WebSocketStream<Socket>;
-
 /// The dialling side: introduces itself and waits for the answer.
-pub(crate) async fn dial(mut ws: Ws, peer: &Peer) -> Result<(Ws, Arc<Link>), LinkError> {
+pub(crate) async fn dial(mut ws: WebSocket, peer: &Peer) -> Result<(WebSocket, Arc<Link>), LinkError> {
     let settings = &peer.shared.settings;
     let token = (settings.token_source)(&peer.name);
     let mut payload = PayloadBuf::new();
@@ -37,7 +31,7 @@ pub(crate) async fn dial(mut ws: Ws, peer: &Peer) -> Result<(Ws, Arc<Link>), Lin
     };
     connect.put(payload.writer());
     send(&mut ws, Op::Connect, payload).await?;
-    let message = receive(&mut ws).await?;
+    let message = ws.receive().await?;
     let answer = dialled(&message).map_err(|error| LinkError::Protocol(error.to_string().into()))?;
     let (instance, capabilities) = answer.map_err(|reason| LinkError::Rejected(reason.into()))?;
     let link = link(&ws, peer, instance, capabilities);
@@ -48,9 +42,9 @@ pub(crate) async fn dial(mut ws: Ws, peer: &Peer) -> Result<(Ws, Arc<Link>), Lin
 ///
 /// # Errors
 /// The reason of a rejection, which the other side has been told, with the name that it gave itself if it got so far.
-pub(crate) async fn accept(mut ws: Ws, node: &Node) -> Result<(Ws, Arc<Link>, Arc<Peer>), LinkError> {
+pub(crate) async fn accept(mut ws: WebSocket, node: &Node) -> Result<(WebSocket, Arc<Link>, Arc<Peer>), LinkError> {
     let settings = &node.shared.settings;
-    let message = receive(&mut ws).await?;
+    let message = ws.receive().await?;
     let acceptor = Acceptor {
         local: &settings.name,
         now: SystemTime::now().into(),
@@ -81,45 +75,37 @@ pub(crate) async fn accept(mut ws: Ws, node: &Node) -> Result<(Ws, Arc<Link>, Ar
 }
 
 /// The driver of a link whose handshake is over.
-pub(crate) fn driver(mut ws: Ws, masks: Masks, link: Arc<Link>, peer: &Arc<Peer>, mesh: &Arc<Mesh>) -> Driver {
-    ws.get_mut().collect_writes();
+pub(crate) fn driver(mut ws: WebSocket, link: Arc<Link>, peer: &Arc<Peer>, mesh: &Arc<Mesh>) -> Driver {
+    ws.end_handshake();
     let settings = &peer.shared.settings;
     let liveness = Liveness::new(settings.timeouts.dead_after, Instant::now().into_std());
     let dispatcher = Dispatcher { link, peer: Arc::clone(peer), mesh: Arc::clone(mesh), liveness };
-    Driver::new(ws, masks, dispatcher, settings)
+    Driver::new(ws, dispatcher, settings)
 }
 
-fn link(ws: &Ws, peer: &Peer, instance: InstanceId, capabilities: Capabilities) -> Arc<Link> {
+fn link(ws: &WebSocket, peer: &Peer, instance: InstanceId, capabilities: Capabilities) -> Arc<Link> {
     let settings = &peer.shared.settings;
     let capabilities = capabilities.intersection(Capabilities::OWN);
     let crc = if needs_crc(&settings.name, &peer.name) { Flags::CRC } else { Flags::NONE };
-    Arc::new(Link::new(capabilities, crc, instance, &settings.limits, ws.get_ref().counts()))
+    Arc::new(Link::new(capabilities, crc, instance, &settings.limits, ws.counts()))
 }
 
 /// An empty reason accepts.
-async fn respond(ws: &mut Ws, id: InstanceId, reason: &str, capabilities: Capabilities) -> Result<(), LinkError> {
+async fn respond(
+    ws: &mut WebSocket,
+    id: InstanceId,
+    reason: &str,
+    capabilities: Capabilities,
+) -> Result<(), LinkError> {
     let mut payload = PayloadBuf::new();
     let accepted = reason.is_empty();
     ConnectResponse { id, accepted, rejected_reason: reason, capabilities }.put(payload.writer());
     send(ws, Op::ConnectResponse, payload).await
 }
 
-async fn send(ws: &mut Ws, op: Op, payload: PayloadBuf) -> Result<(), LinkError> {
+async fn send(ws: &mut WebSocket, op: Op, payload: PayloadBuf) -> Result<(), LinkError> {
     let frame = payload.seal(Header::new(op, 0, Flags::NONE), &Trailer::default(), None);
-    let sent = ws.send(Message::Binary(Bytes::copy_from_slice(frame.as_bytes()))).await;
-    sent.map_err(|error| LinkError::Closed(error.to_string().into()))
-}
-
-/// The next binary message.
-async fn receive(ws: &mut Ws) -> Result<Bytes, LinkError> {
-    loop {
-        match ws.next().await {
-            Some(Ok(Message::Binary(bytes))) => return Ok(bytes),
-            Some(Ok(_)) => {}
-            Some(Err(error)) => return Err(LinkError::Closed(error.to_string().into())),
-            None => return Err(LinkError::Closed("the websocket was closed in the handshake".into())),
-        }
-    }
+    ws.send(frame.as_bytes()).await
 }
 
 /// Bytes that are read before a handshake is over: names and tokens of some kilobytes, and calls right behind them.

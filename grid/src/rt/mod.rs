@@ -33,8 +33,9 @@ mod serve;
 mod socket;
 mod table;
 mod upgrade;
+mod websocket;
 
-pub(crate) use dial::{dial_once, keep_connected};
+pub(crate) use dial::{Attached, dial_once, keep_connected};
 pub(crate) use inherit::{Inherited, inherited};
 pub(crate) use link::Link;
 pub(crate) use node::{Guard, Guests, Mesh, Node, Settings};

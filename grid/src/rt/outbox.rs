@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 
 use futures_util::task::AtomicWaker;
-use tokio::sync::{Semaphore, TryAcquireError};
+use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
 
 use crate::wire::EncodedFrame;
 
@@ -44,6 +44,22 @@ struct Queued {
     frame: EncodedFrame,
     /// Bytes of room to give back, or none for a control frame.
     room: Option<u32>,
+}
+
+/// Room for a frame, which is not queued yet.
+#[derive(Debug)]
+pub(crate) struct Room<'a> {
+    outbox: &'a Outbox,
+    frame: EncodedFrame,
+    bytes: u32,
+    permit: SemaphorePermit<'a>,
+}
+
+impl Room<'_> {
+    pub(crate) fn push(self) -> Result<(), Closed> {
+        self.permit.forget();
+        self.outbox.enqueue(self.frame, self.bytes)
+    }
 }
 
 /// The link is gone or going: nothing can be sent on it any more.
@@ -104,9 +120,14 @@ impl Outbox {
     /// # Cancel safety
     /// Dropped before its end, it has queued nothing.
     pub(crate) async fn push(&self, frame: EncodedFrame) -> Result<(), Closed> {
-        let room = self.room_for(&frame);
-        self.room.acquire_many(room).await.map_err(|_| Closed)?.forget();
-        self.enqueue(frame, room)
+        self.room(frame).await?.push()
+    }
+
+    /// Waits for room for a frame. Dropped, the room is given back.
+    pub(crate) async fn room(&self, frame: EncodedFrame) -> Result<Room<'_>, Closed> {
+        let bytes = self.room_for(&frame);
+        let permit = self.room.acquire_many(bytes).await.map_err(|_| Closed)?;
+        Ok(Room { outbox: self, frame, bytes, permit })
     }
 
     /// Queues a frame that must not wait.

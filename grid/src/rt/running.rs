@@ -22,6 +22,8 @@ pub(crate) struct Running {
 #[derive(Debug, Default)]
 struct Calls {
     tasks: HashMap<u64, Task>,
+    /// Of the tasks, those that are not about to end.
+    counted: usize,
     by_mux: HashMap<u64, u64>,
     next_key: u64,
     closed: bool,
@@ -39,6 +41,14 @@ struct Task {
 pub(crate) struct Admission {
     link: Arc<Link>,
     key: u64,
+    counts: Counts,
+}
+
+/// Whether a call takes one of the places that a peer has.
+#[derive(Debug, PartialEq, Eq)]
+enum Counts {
+    Yes,
+    No,
 }
 
 /// Why a call was not let in.
@@ -111,15 +121,16 @@ impl Admission {
         if calls.closed {
             return Err(NotAdmitted::Closed);
         }
-        if calls.tasks.len() >= link.running.max {
+        if calls.counted >= link.running.max {
             return Err(NotAdmitted::Full);
         }
+        calls.counted += 1;
         let key = calls.next_key;
         calls.next_key += 1;
         calls.tasks.insert(key, Task { mux, abort: None });
         calls.by_mux.insert(mux, key);
         drop(calls);
-        Ok(Self { link, key })
+        Ok(Self { link, key, counts: Counts::Yes })
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {
@@ -129,10 +140,18 @@ impl Admission {
     pub(crate) fn key(&self) -> u64 {
         self.key
     }
+
+    /// Gives the place free, just before the answer goes out: the caller may make its next call as soon as it has it.
+    pub(crate) fn free_place(&mut self) {
+        if std::mem::replace(&mut self.counts, Counts::No) == Counts::Yes {
+            self.link.running.lock().counted -= 1;
+        }
+    }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
+        self.free_place();
         let running = &self.link.running;
         let mut calls = running.lock();
         if let Some(task) = calls.tasks.remove(&self.key)

@@ -12,6 +12,7 @@ use tracing::Instrument;
 use super::dispatch::Dispatcher;
 use super::inherit::{Inherited, serving};
 use super::link::Link;
+use super::outbox::{Closed, Room};
 use super::registry::{Handler, Request};
 use super::running::{Admission, NotAdmitted};
 use crate::proto::{Reply, ServerCall};
@@ -72,7 +73,7 @@ pub(crate) fn serve(dispatcher: &Dispatcher, frame: Frame<'_>, message: &Bytes) 
 ///
 /// Aborted when the caller cancels or the link ends; a passed deadline drops the handler and says nothing, as the
 /// caller has stopped waiting. A detached handler goes on in each of these cases, and only its answer is dropped.
-async fn run(handler: Arc<Handler>, request: Request, call: ServerCall, admission: Admission, bytes_max: usize) {
+async fn run(handler: Arc<Handler>, request: Request, call: ServerCall, mut admission: Admission, bytes_max: usize) {
     let deadline = request.deadline;
     let inherited = Inherited { deadline, traceparent: traceparent(&request).map(Into::into) };
     let detach = handler.detach;
@@ -95,12 +96,13 @@ async fn run(handler: Arc<Handler>, request: Request, call: ServerCall, admissio
     };
     let link = Arc::clone(admission.link());
     let frame = call.on_reply(within(reply, bytes_max), link.capabilities.contains(Capabilities::TRAILER));
-    let push = link.outbox.push(frame);
-    let pushed = match deadline {
-        Some(deadline) => timeout_at(deadline, push).await.ok(),
-        None => Some(push.await),
+    let room = link.outbox.room(frame);
+    let room = match deadline {
+        Some(deadline) => timeout_at(deadline, room).await.unwrap_or(Err(Closed)),
+        None => room.await,
     };
-    if pushed != Some(Ok(())) {
+    admission.free_place();
+    if room.and_then(Room::push).is_err() {
         tracing::debug!(target: "grid::call", "nobody waits for the answer any more");
     }
 }

@@ -1,13 +1,19 @@
-//! The byte stream under a WebSocket.
+//! The byte stream under a link, and its messages.
 
 use std::fmt;
 use std::io::{self, Error, ErrorKind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio_util::io::poll_read_buf;
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+use super::websocket::{Inbox, Masks, Received, put_frame};
+use crate::error::LinkError;
 
 /// A byte stream to another node, already connected: TCP, TLS, a Unix socket, a pipe in memory.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
@@ -24,75 +30,36 @@ pub(crate) struct ByteCounts {
     pub(crate) written: AtomicU64,
 }
 
-/// A counted byte stream with two ways of writing.
-///
-/// During the handshake the WebSocket library reads and writes through it. After [`collect_writes`](Self::collect_writes)
-/// the library still reads; what it wants to write (pongs, the answer to a close) is set aside, for the driver to put
-/// between the messages that it writes itself.
+/// A counted byte stream, of which little is read before the handshake is over.
 pub(crate) struct Socket {
     io: BoxIo,
     counts: Arc<ByteCounts>,
-    /// Bytes that may still be read before the handshake is over.
-    read_budget: Option<usize>,
-    set_aside: Option<Vec<u8>>,
+    /// Bytes that may still be read in the handshake.
+    budget: Option<usize>,
 }
 
 impl Socket {
-    /// `read_budget` bounds what is read until [`collect_writes`](Self::collect_writes).
-    pub(crate) fn new(io: BoxIo, read_budget: usize) -> Self {
-        Self { io, counts: Arc::default(), read_budget: Some(read_budget), set_aside: None }
-    }
-
-    pub(crate) fn counts(&self) -> Arc<ByteCounts> {
-        Arc::clone(&self.counts)
+    /// `budget` bounds what is read until [`lift_budget`](Self::lift_budget).
+    pub(crate) fn new(io: BoxIo, budget: usize) -> Self {
+        Self { io, counts: Arc::default(), budget: Some(budget) }
     }
 
     /// The handshake is over.
-    pub(crate) fn collect_writes(&mut self) {
-        self.read_budget = None;
-        self.set_aside = Some(Vec::new());
-    }
-
-    /// Moves what the library wants written behind `out`.
-    ///
-    /// # Errors
-    /// The peer provokes more than it reads.
-    pub(crate) fn take_set_aside(&mut self, out: &mut Vec<u8>) {
-        if let Some(bytes) = &mut self.set_aside {
-            out.append(bytes);
-        }
-    }
-
-    /// Bytes that the library wants written.
-    pub(crate) fn set_aside_len(&self) -> usize {
-        self.set_aside.as_ref().map_or(0, Vec::len)
-    }
-
-    /// Writes past the library.
-    pub(crate) fn poll_write_through(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = std::task::ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
-        self.counts.written.fetch_add(u64::try_from(written).unwrap_or(0), Ordering::Relaxed);
-        match written {
-            0 => Poll::Ready(Err(ErrorKind::WriteZero.into())),
-            _ => Poll::Ready(Ok(written)),
-        }
-    }
-
-    pub(crate) fn poll_flush_through(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+    fn lift_budget(&mut self) {
+        self.budget = None;
     }
 }
 
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.read_budget == Some(0) {
+        if self.budget == Some(0) {
             return Poll::Ready(Err(Error::other("the handshake is too long")));
         }
         let before = buf.filled().len();
-        std::task::ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
         let read = buf.filled().len() - before;
         self.counts.read.fetch_add(u64::try_from(read).unwrap_or(0), Ordering::Relaxed);
-        if let Some(budget) = &mut self.read_budget {
+        if let Some(budget) = &mut self.budget {
             *budget = budget.saturating_sub(read);
         }
         Poll::Ready(Ok(()))
@@ -101,20 +68,16 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.set_aside {
-            Some(aside) => {
-                aside.extend_from_slice(bytes);
-                Poll::Ready(Ok(bytes.len()))
-            }
-            None => self.poll_write_through(cx, bytes),
+        let written = ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
+        self.counts.written.fetch_add(u64::try_from(written).unwrap_or(0), Ordering::Relaxed);
+        match written {
+            0 if !bytes.is_empty() => Poll::Ready(Err(ErrorKind::WriteZero.into())),
+            _ => Poll::Ready(Ok(written)),
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.set_aside {
-            Some(_) => Poll::Ready(Ok(())),
-            None => self.poll_flush_through(cx),
-        }
+        Pin::new(&mut self.io).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -126,4 +89,76 @@ impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Socket").field("counts", &self.counts).finish_non_exhaustive()
     }
+}
+
+/// A socket after its upgrade: what is read are messages, what is written are frames that were put together elsewhere.
+#[derive(Debug)]
+pub(crate) struct WebSocket {
+    pub(crate) socket: Socket,
+    /// Whether this side masks.
+    pub(crate) masks: Masks,
+    inbox: Inbox,
+}
+
+impl WebSocket {
+    /// `rest` was read behind the head of the upgrade.
+    pub(crate) fn new(socket: Socket, masks: Masks, rest: &[u8], message_bytes_max: usize) -> Self {
+        let theirs = match masks {
+            Masks::Yes => Masks::No,
+            Masks::No => Masks::Yes,
+        };
+        Self { socket, masks, inbox: Inbox::new(BytesMut::from(rest), theirs, message_bytes_max) }
+    }
+
+    pub(crate) fn counts(&self) -> Arc<ByteCounts> {
+        Arc::clone(&self.socket.counts)
+    }
+
+    pub(crate) fn end_handshake(&mut self) {
+        self.socket.lift_budget();
+    }
+
+    pub(crate) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, LinkError>> {
+        loop {
+            if let Some(received) = self.inbox.next()? {
+                return Poll::Ready(Ok(received));
+            }
+            self.inbox.reserve();
+            let read = ready!(poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.inbox.bytes));
+            if read.map_err(|error| closed(&error))? == 0 {
+                return Poll::Ready(Err(LinkError::Closed("end of stream".into())));
+            }
+        }
+    }
+
+    /// The next message, in the handshake.
+    pub(crate) async fn receive(&mut self) -> Result<Bytes, LinkError> {
+        loop {
+            match std::future::poll_fn(|cx| self.poll_receive(cx)).await? {
+                Received::Message(bytes) => return Ok(bytes),
+                Received::Ping(payload) => self.write(OpCode::Control(Control::Pong), &payload).await?,
+                Received::Close(payload) => {
+                    self.write(OpCode::Control(Control::Close), &payload).await?;
+                    return Err(LinkError::Closed("the websocket was closed in the handshake".into()));
+                }
+                Received::Nothing => {}
+            }
+        }
+    }
+
+    /// Sends a message, in the handshake.
+    pub(crate) async fn send(&mut self, message: &[u8]) -> Result<(), LinkError> {
+        self.write(OpCode::Data(Data::Binary), message).await
+    }
+
+    async fn write(&mut self, opcode: OpCode, payload: &[u8]) -> Result<(), LinkError> {
+        let mut out = Vec::new();
+        put_frame(&mut out, opcode, self.masks, payload.len(), |out| out.extend_from_slice(payload));
+        self.socket.write_all(&out).await.map_err(|error| closed(&error))?;
+        self.socket.flush().await.map_err(|error| closed(&error))
+    }
+}
+
+pub(super) fn closed(error: &io::Error) -> LinkError {
+    LinkError::Closed(error.to_string().into())
 }

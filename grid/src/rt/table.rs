@@ -121,22 +121,27 @@ impl Table {
     pub(crate) fn poll(&self, mux: u64, cx: &Context<'_>) -> Poll<Ended> {
         let Some((shard, index, _)) = self.place(mux) else { unreachable!("a mux id that this table gave out") };
         let mut slots = self.lock(shard);
-        match slots.slots.get_mut(index) {
-            Some(Slot::Waiting { waker, .. }) => {
-                match waker {
-                    Some(waker) if waker.will_wake(cx.waker()) => {}
-                    _ => *waker = Some(cx.waker().clone()),
-                }
-                Poll::Pending
+        if let Some(Slot::Waiting { waker, .. }) = slots.slots.get(index) {
+            if waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                return Poll::Pending;
             }
-            _ => match slots.vacate(index) {
-                Slot::Ended(ended) => {
-                    drop(slots);
-                    self.leave();
-                    Poll::Ready(ended)
-                }
-                Slot::Waiting { .. } | Slot::Vacant => unreachable!("a slot is vacated by its call alone"),
-            },
+            drop(slots);
+            // Cloning and dropping a waker may run anything, so both happen without the lock.
+            let mut swapped = Some(cx.waker().clone());
+            slots = self.lock(shard);
+            if let Some(Slot::Waiting { waker, .. }) = slots.slots.get_mut(index) {
+                std::mem::swap(waker, &mut swapped);
+                drop(slots);
+                return Poll::Pending;
+            }
+        }
+        match slots.vacate(index) {
+            Slot::Ended(ended) => {
+                drop(slots);
+                self.leave();
+                Poll::Ready(ended)
+            }
+            Slot::Waiting { .. } | Slot::Vacant => unreachable!("a slot is vacated by its call alone"),
         }
     }
 

@@ -3,62 +3,78 @@
 use std::time::SystemTime;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::handshake::machine::TryParse;
-use tokio_tungstenite::tungstenite::handshake::server::{Request, create_response, write_response};
-use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{self, http};
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use tungstenite::client::IntoClientRequest;
+use tungstenite::error::ProtocolError;
+use tungstenite::handshake::client::{Response, generate_request};
+use tungstenite::handshake::derive_accept_key;
+use tungstenite::handshake::machine::TryParse;
+use tungstenite::handshake::server::{Request, create_response, write_response};
+use tungstenite::http;
+use tungstenite::http::header::{
+    AUTHORIZATION, CONNECTION, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+    SEC_WEBSOCKET_PROTOCOL, UPGRADE,
+};
 
 use super::node::Settings;
-use super::socket::Socket;
+use super::socket::{Socket, WebSocket, closed};
+use super::websocket::Masks;
 use crate::error::LinkError;
-use crate::limits::Limits;
 
 /// Asks the node of this name for a WebSocket, and waits for its answer: v1 peers lose what is sent before it.
-pub(crate) async fn dial(
-    socket: Socket,
-    name: &str,
-    settings: &Settings,
-) -> Result<WebSocketStream<Socket>, LinkError> {
-    let unusable = |problem: String| LinkError::Unreachable { peer: name.into(), problem: problem.into() };
-    let scheme = if name.starts_with("https://") { "wss://" } else { "ws://" };
-    let authority = name.split_once("://").map_or(name, |(_, authority)| authority);
-    let url = format!("{scheme}{authority}{}", settings.route);
-    let mut request = url.into_client_request().map_err(|error| unusable(error.to_string()))?;
-    let token = (settings.token_source)(name);
-    let bearer = HeaderValue::try_from(format!("Bearer {token}")).map_err(|error| unusable(error.to_string()))?;
-    request.headers_mut().insert(AUTHORIZATION, bearer);
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let nanos = HeaderValue::try_from(since.as_nanos().to_string()).map_err(|error| unusable(error.to_string()))?;
-    request.headers_mut().insert(TIME, nanos);
-    match client_async_with_config(request, socket, Some(websocket_config(&settings.limits))).await {
-        Ok((ws, _)) => Ok(ws),
-        Err(tungstenite::Error::Http(response)) => Err(LinkError::Rejected(response.status().to_string().into())),
-        Err(error) => Err(unusable(error.to_string())),
+pub(crate) async fn dial(mut socket: Socket, name: &str, settings: &Settings) -> Result<WebSocket, LinkError> {
+    let unusable =
+        |problem: &dyn ToString| LinkError::Unreachable { peer: name.into(), problem: problem.to_string().into() };
+    let request = request(name, settings).map_err(|error| unusable(&error))?;
+    let (bytes, key) = generate_request(request).map_err(|error| unusable(&error))?;
+    socket.write_all(&bytes).await.map_err(|error| closed(&error))?;
+    socket.flush().await.map_err(|error| closed(&error))?;
+    let (response, rest): (Response, _) = match read_head(&mut socket).await? {
+        Ok(head) => head,
+        Err(Malformed) => return Err(unusable(&"it does not answer in HTTP/1.1")),
+    };
+    if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
+        return Err(LinkError::Rejected(response.status().to_string().into()));
     }
+    if !is_upgraded(response.headers(), &key) {
+        return Err(unusable(&"it does not answer as a WebSocket server"));
+    }
+    Ok(WebSocket::new(socket, Masks::Yes, &rest, settings.limits.message_bytes_max))
+}
+
+/// Whether the other side understood the request. Nothing beyond the bare protocol was offered, so nothing may be taken.
+fn is_upgraded(headers: &http::HeaderMap, key: &str) -> bool {
+    let is = |name, wanted: &str| {
+        headers.get(name).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(wanted.as_bytes()))
+    };
+    let accept = headers.get(SEC_WEBSOCKET_ACCEPT).map(HeaderValue::as_bytes);
+    is(UPGRADE, "websocket")
+        && is(CONNECTION, "upgrade")
+        && accept == Some(derive_accept_key(key.as_bytes()).as_bytes())
+        && !headers.contains_key(SEC_WEBSOCKET_PROTOCOL)
+        && !headers.contains_key(SEC_WEBSOCKET_EXTENSIONS)
+}
+
+/// The request in the form of v1.
+fn request(name: &str, settings: &Settings) -> Result<http::Request<()>, tungstenite::Error> {
+    let scheme = if name.starts_with("https://") { "wss" } else { "ws" };
+    let authority = name.split_once("://").map_or(name, |(_, authority)| authority);
+    let mut request = format!("{scheme}://{authority}{}", settings.route).into_client_request()?;
+    let token = (settings.token_source)(name);
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let headers = request.headers_mut();
+    headers.insert(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}"))?);
+    headers.insert(TIME, HeaderValue::try_from(since.as_nanos().to_string())?);
+    Ok(request)
 }
 
 /// Reads the request for a WebSocket and answers it.
 ///
 /// # Errors
 /// What was wrong with the request; the other side has been told.
-pub(crate) async fn accept(mut socket: Socket, settings: &Settings) -> Result<WebSocketStream<Socket>, LinkError> {
-    let mut head = Vec::with_capacity(1024);
-    let (size, request) = loop {
-        match Request::try_parse(&head) {
-            Ok(Some(parsed)) => break parsed,
-            Ok(None) if head.len() > HEAD_BYTES_MAX => return refuse(socket, http::StatusCode::BAD_REQUEST).await,
-            Ok(None) => {}
-            Err(_) => return refuse(socket, http::StatusCode::BAD_REQUEST).await,
-        }
-        match socket.read_buf(&mut head).await {
-            Ok(0) => return Err(LinkError::Closed("end of stream in the request".into())),
-            Ok(_) => {}
-            Err(error) => return Err(LinkError::Closed(error.to_string().into())),
-        }
+pub(crate) async fn accept(mut socket: Socket, settings: &Settings) -> Result<WebSocket, LinkError> {
+    let (request, rest): (Request, _) = match read_head(&mut socket).await? {
+        Ok(head) => head,
+        Err(Malformed) => return refuse(socket, http::StatusCode::BAD_REQUEST).await,
     };
     let response = match answer(&request, &settings.route) {
         Ok(response) => response,
@@ -66,10 +82,10 @@ pub(crate) async fn accept(mut socket: Socket, settings: &Settings) -> Result<We
     };
     let mut bytes = Vec::new();
     write_response(&mut bytes, &response).map_err(|error| LinkError::Closed(error.to_string().into()))?;
-    socket.write_all(&bytes).await.map_err(|error| LinkError::Closed(error.to_string().into()))?;
+    socket.write_all(&bytes).await.map_err(|error| closed(&error))?;
+    socket.flush().await.map_err(|error| closed(&error))?;
     // A dialler that does not wait for the answer loses nothing.
-    let rest = head.split_off(size);
-    Ok(WebSocketStream::from_partially_read(socket, rest, Role::Server, Some(websocket_config(&settings.limits))).await)
+    Ok(WebSocket::new(socket, Masks::No, &rest, settings.limits.message_bytes_max))
 }
 
 /// The answer to a request for a WebSocket at this route.
@@ -85,13 +101,22 @@ pub(crate) fn answer(request: &Request, route: &str) -> Result<http::Response<()
     })
 }
 
-/// Messages and fragments within the limits; a read buffer that costs an idle link little.
-pub(crate) fn websocket_config(limits: &Limits) -> WebSocketConfig {
-    WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
-        .max_message_size(Some(limits.message_bytes_max))
-        .max_frame_size(Some(limits.message_bytes_max))
+/// What was read is not the head of an HTTP/1.1 message, or is too long for one.
+struct Malformed;
+
+/// Reads the head of a request or response, and gives what was read behind it.
+async fn read_head<T: TryParse>(socket: &mut Socket) -> Result<Result<(T, Vec<u8>), Malformed>, LinkError> {
+    let mut head = Vec::with_capacity(1024);
+    loop {
+        match T::try_parse(&head) {
+            Ok(Some((size, parsed))) => return Ok(Ok((parsed, head.split_off(size)))),
+            Ok(None) if head.len() <= HEAD_BYTES_MAX => {}
+            Ok(None) | Err(_) => return Ok(Err(Malformed)),
+        }
+        if socket.read_buf(&mut head).await.map_err(|error| closed(&error))? == 0 {
+            return Err(LinkError::Closed("end of stream in the upgrade".into()));
+        }
+    }
 }
 
 async fn refuse<T>(mut socket: Socket, status: http::StatusCode) -> Result<T, LinkError> {
@@ -108,5 +133,3 @@ async fn refuse<T>(mut socket: Socket, status: http::StatusCode) -> Result<T, Li
 const TIME: HeaderName = HeaderName::from_static("x-minio-time");
 /// The longest request head that is read; browsers send less.
 const HEAD_BYTES_MAX: usize = 16 << 10;
-/// One read takes up to this much. Half of it is a full merge of a v1 peer.
-const READ_BUFFER: usize = 16 << 10;

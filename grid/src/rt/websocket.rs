@@ -1,0 +1,313 @@
+//! WebSocket messages in bytes and out of them, after the upgrade.
+//!
+//! The header of a frame is read and written by tungstenite. What stands around it is done here, for the sake of
+//! memory: a received message gives all its memory back when it is dropped, and the bytes to be sent are put
+//! together by the driver, where they are sent from.
+
+use std::io::Cursor;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+use crate::error::LinkError;
+
+/// Whether a side masks what it sends: the dialling side does, the accepting side does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Masks {
+    Yes,
+    No,
+}
+
+/// What a peer sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// A whole binary message.
+    Message(Bytes),
+    /// To be answered with a pong of the same payload.
+    Ping(Bytes),
+    /// To be answered with a close of the same payload, which is the code or nothing. Nothing comes after it.
+    Close(Bytes),
+    /// A text or a pong, which mean nothing here.
+    Nothing,
+}
+
+/// Bytes of a peer on their way to becoming messages.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    /// Received and not taken apart yet.
+    pub(crate) bytes: BytesMut,
+    /// The header of the frame whose payload comes next, and the length of that.
+    header: Option<(FrameHeader, usize)>,
+    fragments: Option<Fragments>,
+    /// Whether the peer masks.
+    masks: Masks,
+    message_bytes_max: usize,
+}
+
+/// The beginning of a message that comes in several frames.
+#[derive(Debug)]
+enum Fragments {
+    Binary(BytesMut),
+    Text,
+}
+
+impl Inbox {
+    /// `bytes` have been received already.
+    pub(crate) fn new(bytes: BytesMut, masks: Masks, message_bytes_max: usize) -> Self {
+        Self { bytes, header: None, fragments: None, masks, message_bytes_max }
+    }
+
+    /// Takes what has been received apart. `None`: more bytes are needed.
+    ///
+    /// # Errors
+    /// What a peer must not send. The link ends with it.
+    pub(crate) fn next(&mut self) -> Result<Option<Received>, LinkError> {
+        let (header, len) = match self.header.take() {
+            Some(header) => header,
+            None => match self.read_header()? {
+                Some(header) => header,
+                None => return Ok(None),
+            },
+        };
+        if self.bytes.len() < len {
+            self.header = Some((header, len));
+            return Ok(None);
+        }
+        let mut payload = self.bytes.split_to(len);
+        if len > KEPT_MAX {
+            // The rest shares the memory of a large payload, and would keep all of it.
+            self.bytes = BytesMut::from(&*self.bytes);
+        }
+        if let Some(mask) = header.mask {
+            apply_mask(&mut payload, mask);
+        }
+        self.on_frame(&header, payload).map(Some)
+    }
+
+    /// Makes room for what is to be read next. A large frame is given memory as it comes, not as it is announced.
+    pub(crate) fn reserve(&mut self) {
+        let missing = self.header.as_ref().map_or(0, |(_, len)| len.saturating_sub(self.bytes.len()));
+        self.bytes.reserve(missing.min(self.bytes.len()).max(READ_BYTES));
+    }
+
+    fn read_header(&mut self) -> Result<Option<(FrameHeader, usize)>, LinkError> {
+        let mut cursor = Cursor::new(&*self.bytes);
+        let parsed = FrameHeader::parse(&mut cursor).map_err(violation)?;
+        let read = usize::try_from(cursor.position()).unwrap_or(0);
+        let Some((header, len)) = parsed else { return Ok(None) };
+        self.bytes.advance(read);
+
+        if header.rsv1 || header.rsv2 || header.rsv3 {
+            return Err(violation("a reserved bit is set"));
+        }
+        match (self.masks, header.mask) {
+            (Masks::Yes, None) => return Err(violation("a frame is not masked")),
+            (Masks::No, Some(_)) => return Err(violation("a frame is masked")),
+            (Masks::Yes, Some(_)) | (Masks::No, None) => {}
+        }
+        let len_max = match header.opcode {
+            OpCode::Control(_) if !header.is_final => return Err(violation("a control frame is fragmented")),
+            OpCode::Control(_) => CONTROL_MAX,
+            OpCode::Data(_) => self.message_bytes_max,
+        };
+        match usize::try_from(len) {
+            Ok(len) if len <= len_max => Ok(Some((header, len))),
+            _ => Err(violation(format_args!("a frame of {len} bytes is more than the limit of {len_max}"))),
+        }
+    }
+
+    fn on_frame(&mut self, header: &FrameHeader, payload: BytesMut) -> Result<Received, LinkError> {
+        match (header.opcode, self.fragments.take()) {
+            (OpCode::Control(control), fragments) => {
+                self.fragments = fragments;
+                on_control(control, payload.freeze())
+            }
+            (OpCode::Data(Data::Binary), None) if header.is_final => Ok(Received::Message(payload.freeze())),
+            (OpCode::Data(Data::Binary), None) => {
+                // Not the payload itself: what follows is appended, and must not grow into the memory of other messages.
+                self.fragments = Some(Fragments::Binary(BytesMut::from(&*payload)));
+                Ok(Received::Nothing)
+            }
+            (OpCode::Data(Data::Text), None) => {
+                self.fragments = (!header.is_final).then_some(Fragments::Text);
+                Ok(Received::Nothing)
+            }
+            (OpCode::Data(Data::Continue), Some(fragments)) => self.on_fragment(fragments, header.is_final, &payload),
+            (OpCode::Data(Data::Continue), None) => Err(violation("a continuation of nothing")),
+            (OpCode::Data(_), Some(_)) => Err(violation("a message begins inside another")),
+            (OpCode::Data(Data::Reserved(_)), None) => Err(violation("a reserved opcode")),
+        }
+    }
+
+    fn on_fragment(&mut self, fragments: Fragments, last: bool, payload: &[u8]) -> Result<Received, LinkError> {
+        match fragments {
+            Fragments::Binary(bytes) if bytes.len() + payload.len() > self.message_bytes_max => Err(violation(
+                format_args!("a message in fragments is more than the limit of {}", self.message_bytes_max),
+            )),
+            Fragments::Binary(mut bytes) => {
+                bytes.extend_from_slice(payload);
+                if last {
+                    return Ok(Received::Message(bytes.freeze()));
+                }
+                self.fragments = Some(Fragments::Binary(bytes));
+                Ok(Received::Nothing)
+            }
+            Fragments::Text => {
+                self.fragments = (!last).then_some(Fragments::Text);
+                Ok(Received::Nothing)
+            }
+        }
+    }
+}
+
+fn on_control(control: Control, payload: Bytes) -> Result<Received, LinkError> {
+    match control {
+        Control::Ping => Ok(Received::Ping(payload)),
+        Control::Pong => Ok(Received::Nothing),
+        Control::Close if payload.len() == 1 => Err(violation("half of a close code")),
+        // The code without the reason that may follow, as v1 answers it.
+        Control::Close => Ok(Received::Close(payload.slice(..payload.len().min(2)))),
+        Control::Reserved(_) => Err(violation("a reserved opcode")),
+    }
+}
+
+/// Appends a frame: the payload is what `put` appends, and is `len` bytes long.
+pub(crate) fn put_frame(out: &mut Vec<u8>, opcode: OpCode, masks: Masks, len: usize, put: impl FnOnce(&mut Vec<u8>)) {
+    let mask = match masks {
+        Masks::Yes => Some(fastrand::u32(..).to_ne_bytes()),
+        Masks::No => None,
+    };
+    let header = FrameHeader { opcode, mask, ..FrameHeader::default() };
+    out.reserve(HEADER_MAX + len);
+    header.format(u64::try_from(len).unwrap_or(u64::MAX), out).expect("a Vec takes all that is written to it");
+    let start = out.len();
+    put(out);
+    debug_assert_eq!(out.len() - start, len);
+    if let (Some(mask), Some(payload)) = (mask, out.get_mut(start..)) {
+        apply_mask(payload, mask);
+    }
+}
+
+/// Eight bytes at a time.
+fn apply_mask(payload: &mut [u8], [a, b, c, d]: [u8; 4]) {
+    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let (words, rest) = payload.as_chunks_mut::<8>();
+    for word in words {
+        *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
+    }
+    for (byte, mask) in rest.iter_mut().zip([a, b, c, d].into_iter().cycle()) {
+        *byte ^= mask;
+    }
+}
+
+fn violation(what: impl std::fmt::Display) -> LinkError {
+    LinkError::Protocol(what.to_string().into())
+}
+
+/// One read takes up to this much. Half of it is a full merge of a v1 peer, and an idle link keeps no more.
+const READ_BYTES: usize = 16 << 10;
+/// A payload above this size does not share its memory with what comes after it.
+const KEPT_MAX: usize = 4 * READ_BYTES;
+/// The longest payload of a control frame.
+const CONTROL_MAX: usize = 125;
+/// The longest header of a frame.
+const HEADER_MAX: usize = 14;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BINARY: OpCode = OpCode::Data(Data::Binary);
+
+    fn frame(opcode: OpCode, masks: Masks, payload: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_frame(&mut out, opcode, masks, payload.len(), |out| out.extend_from_slice(payload));
+        out
+    }
+
+    fn inbox(bytes: &[u8], masks: Masks) -> Inbox {
+        Inbox::new(BytesMut::from(bytes), masks, 1 << 20)
+    }
+
+    #[test]
+    fn a_frame_comes_back_at_every_length_and_in_every_cut() {
+        for masks in [Masks::Yes, Masks::No] {
+            for len in [0, 1, 7, 8, 125, 126, 300, 65_535, 65_536] {
+                let payload = vec![0xa5; len];
+                let bytes = frame(BINARY, masks, &payload);
+                let mut inbox = inbox(&[], masks);
+                let cut = bytes.len().min(20);
+                for byte in &bytes[..cut] {
+                    assert_eq!(inbox.next(), Ok(None));
+                    inbox.bytes.extend_from_slice(&[*byte]);
+                }
+                inbox.bytes.extend_from_slice(&bytes[cut..]);
+                assert_eq!(inbox.next(), Ok(Some(Received::Message(payload.into()))), "{len} bytes");
+                assert_eq!(inbox.next(), Ok(None));
+            }
+        }
+    }
+
+    #[test]
+    fn fragments_become_one_message_with_control_frames_between_them() {
+        let mut bytes = vec![0x02, 2, b'a', b'b'];
+        bytes.extend([0x89, 1, b'p']);
+        bytes.extend([0x00, 1, b'c']);
+        bytes.extend([0x80, 0x7e, 0, 1, b'd']);
+        let mut inbox = inbox(&bytes, Masks::No);
+        assert_eq!(inbox.next(), Ok(Some(Received::Nothing)));
+        assert_eq!(inbox.next(), Ok(Some(Received::Ping("p".into()))));
+        assert_eq!(inbox.next(), Ok(Some(Received::Nothing)));
+        assert_eq!(inbox.next(), Ok(Some(Received::Message("abcd".into()))));
+    }
+
+    #[test]
+    fn what_must_not_be_sent_is_an_error() {
+        let cases: [(&[u8], &str); 10] = [
+            (&[0xc2, 0], "a reserved bit is set"),
+            (&[0x82, 0x80, 0, 0, 0, 0], "a frame is masked"),
+            (&[0x80, 0], "a continuation of nothing"),
+            (&[0x02, 0, 0x82, 0], "a message begins inside another"),
+            (&[0x01, 0, 0x82, 0], "a message begins inside another"),
+            (&[0x09, 0], "a control frame is fragmented"),
+            (&[0x89, 0x7e, 0, 126], "a frame of 126 bytes is more than the limit of 125"),
+            (&[0x88, 1, 3], "half of a close code"),
+            (&[0x82, 0x7f, 0, 0, 0, 0, 0, 0x10, 0, 1], "a frame of 1048577 bytes is more than the limit of 1048576"),
+            (&[0x82, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], "is more than the limit"),
+        ];
+        for (bytes, wanted) in cases {
+            let mut inbox = inbox(bytes, Masks::No);
+            let error = std::iter::from_fn(|| inbox.next().transpose()).find_map(Result::err).expect("an error");
+            assert!(error.to_string().contains(wanted), "{bytes:02x?}: {error}");
+        }
+        assert!(inbox(&[0x83, 0], Masks::No).next().is_err(), "a reserved opcode");
+        assert!(inbox(&[0x82, 0], Masks::Yes).next().is_err(), "not masked");
+    }
+
+    #[test]
+    fn a_frame_that_is_announced_takes_no_memory() {
+        let mut inbox = inbox(&[0x82, 0x7f, 0, 0, 0, 0, 0, 0x10, 0, 0], Masks::No);
+        assert_eq!(inbox.next(), Ok(None));
+        inbox.reserve();
+        assert!(inbox.bytes.capacity() <= 2 * READ_BYTES);
+    }
+
+    #[test]
+    fn a_close_is_its_code() {
+        assert_eq!(inbox(&[0x88, 0], Masks::No).next(), Ok(Some(Received::Close(Bytes::new()))));
+        let with_reason = [0x88, 5, 0x03, 0xe8, b'b', b'y', b'e'];
+        assert_eq!(inbox(&with_reason, Masks::No).next(), Ok(Some(Received::Close(Bytes::from_static(&[0x03, 0xe8])))));
+    }
+
+    #[test]
+    fn masking_is_byte_by_byte_at_every_length() {
+        for len in 0..40_u8 {
+            let bytes: Vec<u8> = (0..len).collect();
+            let mut masked = bytes.clone();
+            apply_mask(&mut masked, [1, 2, 3, 4]);
+            let one_by_one: Vec<u8> = bytes.iter().zip([1, 2, 3, 4].iter().cycle()).map(|(b, m)| b ^ m).collect();
+            assert_eq!(masked, one_by_one);
+        }
+    }
+}

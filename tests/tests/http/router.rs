@@ -1,0 +1,164 @@
+//! A node on a router with other routes.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::routing::get;
+use bytes::Bytes;
+use grid::{CallError, Manager};
+use grid_tests::mesh::{Place, only, quick};
+use grid_tests::raw::{Bytes as Counted, ECHO, Frame, Head, Hello, ROUTE, RawPeer, Role, dials, listen, op, within};
+use tokio::net::{TcpListener, TcpStream};
+
+const NODE: &str = "http://node:1";
+
+struct Mounted {
+    node: Manager,
+    peer: String,
+    address: SocketAddr,
+}
+
+/// A node that only listens by way of a router.
+async fn mounted() -> Mounted {
+    let peers = (0..).map(|number| format!("http://peer-{number}:1"));
+    let peer = peers.into_iter().find(|peer| dials(peer, NODE)).expect("names do not end");
+    let builder = Manager::builder(NODE).peers([&*peer]).route(ROUTE);
+    let node = builder.single(10_u8, |_, payload: Bytes| async { Ok(payload) }).build().expect("it can be built");
+    let app = Router::new().route("/health", get(|| async { "ok" })).merge(node.router());
+    let listener = listen(grid_tests::raw::Window::Usual);
+    let address = listener.local_addr().expect("it is bound");
+    serve(listener, app);
+    Mounted { node, peer, address }
+}
+
+fn serve(listener: TcpListener, app: Router) {
+    tokio::spawn(async move { axum::serve(listener, app).await.expect("it serves") });
+}
+
+impl Mounted {
+    async fn ask(&self, head: &Head) -> (RawPeer, Head) {
+        let stream = TcpStream::connect(self.address).await.expect("loopback connects");
+        let mut peer = RawPeer::new(Box::new(stream), Role::Dialler);
+        peer.send_bytes(&head.encode()).await;
+        let answer = peer.recv_head().await;
+        (peer, answer)
+    }
+
+    async fn link(&self) -> RawPeer {
+        let (mut peer, answer) = self.ask(&good()).await;
+        assert_eq!(answer.status(), 101);
+        peer.send(&Hello::new(&self.peer).connect()).await;
+        assert_eq!(peer.recv().await.text("RejectedReason"), "");
+        peer
+    }
+}
+
+fn good() -> Head {
+    Head::upgrade(ROUTE, "node:1", "debug")
+}
+
+#[tokio::test]
+async fn a_node_on_a_router_talks_to_its_peer_and_the_other_route_is_served() {
+    let mounted = mounted().await;
+    let mut peer = mounted.link().await;
+    peer.send(&Frame::request(1, ECHO, "hello")).await;
+    assert_eq!(peer.recv().await, Frame::response(1, "hello"));
+    let connection = only(&mounted.node);
+    within("the link", connection.ready()).await.unwrap();
+    let call = tokio::spawn(async move { connection.single(7_u8, "question").await });
+    let mux = peer.recv().await.mux;
+    peer.send(&Frame::response(mux, "answer")).await;
+    assert_eq!(call.await.unwrap().unwrap(), "answer");
+
+    let health = Head::new("GET /health HTTP/1.1", &[("Host", "node"), ("Connection", "close")]);
+    let (_, answer) = mounted.ask(&health).await;
+    assert_eq!((answer.status(), answer.header("Content-Length")), (200, Some("2")));
+    peer.fence().await;
+}
+
+#[tokio::test]
+async fn what_is_no_upgrade_is_refused_on_a_router_as_well() {
+    let mounted = mounted().await;
+    let cases = [
+        (Head { line: "GET /elsewhere HTTP/1.1".to_owned(), ..good() }, 404),
+        (good().without("Upgrade"), 400),
+        (good().without("Connection"), 400),
+        (good().without("Sec-WebSocket-Key"), 400),
+        (Head { line: format!("POST {ROUTE} HTTP/1.1"), ..good() }, 400),
+        (good().with("Sec-WebSocket-Version", "8"), 426),
+        (good().without("Sec-WebSocket-Version"), 426),
+    ];
+    for (head, status) in cases {
+        let (_, answer) = mounted.ask(&head).await;
+        assert_eq!(answer.status(), status, "{head:?}");
+    }
+    let offers = good().with("Sec-WebSocket-Extensions", "permessage-deflate").with("Sec-WebSocket-Protocol", "chat");
+    let (_, answer) = mounted.ask(&offers).await;
+    assert_eq!(answer.status(), 101);
+    assert_eq!(answer.header("Sec-WebSocket-Extensions"), None);
+    assert_eq!(answer.header("Sec-WebSocket-Protocol"), None);
+    mounted.link().await.fence().await;
+}
+
+#[tokio::test]
+async fn a_rejection_reads_the_same_on_a_router() {
+    let mounted = mounted().await;
+    let (mut peer, answer) = mounted.ask(&good()).await;
+    assert_eq!(answer.status(), 101);
+    peer.send(&Hello::new("http://stranger:1").connect()).await;
+    let rejected = peer.recv().await;
+    assert_eq!(rejected.op, op::CONNECT_RESPONSE);
+    assert_eq!(rejected.text("RejectedReason"), "unknown incoming host: http://stranger:1");
+    peer.closed().await;
+}
+
+#[tokio::test]
+async fn a_link_over_a_router_ends_with_its_node_and_no_other_begins() {
+    let mounted = mounted().await;
+    let mut peer = mounted.link().await;
+    within("the shutdown", mounted.node.shutdown()).await;
+    peer.closed().await;
+    let (mut peer, answer) = mounted.ask(&good()).await;
+    // Whatever it answers: there is no link.
+    if answer.status() == 101 {
+        assert_eq!(peer.recv_to_end().await, []);
+    }
+    let health = Head::new("GET /health HTTP/1.1", &[("Host", "node"), ("Connection", "close")]);
+    assert_eq!(mounted.ask(&health).await.1.status(), 200);
+}
+
+#[tokio::test]
+async fn two_nodes_on_routers_call_each_other() {
+    let places = [Place::new(), Place::new()];
+    let mut nodes = Vec::new();
+    for (own, other) in [(0, 1), (1, 0)] {
+        let builder = quick(Manager::builder(&*places[own].name)).peers([&*places[other].name]);
+        let node = builder.single(10_u8, |_, payload: Bytes| async { Ok(payload) }).build().expect("it can be built");
+        let listener = places[own].listener.try_clone().expect("a descriptor is free");
+        listener.set_nonblocking(true).unwrap();
+        serve(TcpListener::from_std(listener).unwrap(), node.router());
+        nodes.push(node);
+    }
+    for node in &nodes {
+        let connection = only(node);
+        within("the link", connection.ready()).await.unwrap();
+        assert_eq!(connection.single(10_u8, "hello").await, Ok(Bytes::from("hello")));
+        assert!(matches!(connection.single(11_u8, "").await, Err(CallError::Refused(_))));
+    }
+}
+
+#[tokio::test]
+async fn bytes_over_a_router_are_counted_from_the_websocket_on() {
+    let mounted = mounted().await;
+    let (mut peer, _) = mounted.ask(&good()).await;
+    let http = peer.bytes();
+    peer.send(&Hello::new(&mounted.peer).connect()).await;
+    peer.recv().await;
+    peer.send(&Frame::request(1, ECHO, vec![7; 10_000])).await;
+    peer.recv().await;
+    peer.fence().await;
+    let stats = only(&mounted.node).stats();
+    let all = peer.bytes();
+    let wanted = Counted { read: all.read - http.read, written: all.written - http.written };
+    assert_eq!(Counted { read: stats.bytes_out, written: stats.bytes_in }, wanted);
+}
