@@ -88,7 +88,10 @@ impl Inbox {
     /// Makes room for what is to be read next. A large frame is given memory as it comes, not as it is announced.
     pub(crate) fn reserve(&mut self) {
         let missing = self.header.as_ref().map_or(0, |(_, len)| len.saturating_sub(self.bytes.len()));
-        self.bytes.reserve(missing.min(self.bytes.len()).max(READ_BYTES));
+        let wanted = missing.min(self.bytes.len()).max(READ_BYTES_MIN);
+        if self.bytes.capacity() - self.bytes.len() < wanted {
+            self.bytes.reserve(wanted.max(READ_BYTES));
+        }
     }
 
     fn read_header(&mut self) -> Result<Option<(FrameHeader, usize)>, LinkError> {
@@ -207,6 +210,8 @@ fn violation(what: impl std::fmt::Display) -> LinkError {
 
 /// One read takes up to this much. Half of it is a full merge of a v1 peer, and an idle link keeps no more.
 const READ_BYTES: usize = 16 << 10;
+/// Less room than this is not worth a read: the buffer is replaced once per many messages, not at each.
+const READ_BYTES_MIN: usize = 2 << 10;
 /// A payload above this size does not share its memory with what comes after it.
 const KEPT_MAX: usize = 4 * READ_BYTES;
 /// The longest payload of a control frame.
