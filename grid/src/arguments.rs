@@ -10,6 +10,16 @@ use crate::codec::{deserializer, encode};
 use crate::description::Codec;
 use crate::error::CodecError;
 
+/// An argument that is written as bytes. An empty one of them looks like any empty list to serde, and must not.
+#[derive(Debug, Clone, Copy)]
+pub struct AsBytes<'a, T: ?Sized>(pub &'a T);
+
+impl<T: serde_bytes::Serialize + ?Sized> Serialize for AsBytes<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
 /// What can be sent as the arguments of a call.
 pub trait Arguments {
     #[doc(hidden)]

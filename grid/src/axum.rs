@@ -11,7 +11,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
 use crate::manager::Manager;
-use crate::rt::{Node, answer_upgrade};
+use crate::rt::{BoxIo, Node, answer_upgrade};
 
 impl Manager {
     /// A router with the node's one route, to be merged into yours. Build the node with
@@ -50,12 +50,14 @@ async fn upgrade(State(node): State<Arc<Node>>, mut request: Request) -> Respons
     };
     // HTTP/2 connections cannot be upgraded like this.
     let Some(upgraded) = upgraded else { return status(StatusCode::UPGRADE_REQUIRED) };
+    let permit = Arc::clone(&node.handshakes).try_acquire_owned();
+    let (Ok(permit), false) = (permit, node.shared.closing.is_cancelled()) else {
+        return status(StatusCode::SERVICE_UNAVAILABLE);
+    };
     let tasks = node.shared.tasks.clone();
     tasks.spawn(async move {
-        match upgraded.await {
-            Ok(io) => node.accept_upgraded(Box::new(TokioIo::new(io))).await,
-            Err(error) => tracing::debug!(target: "grid::link", %error, "the upgrade was not completed"),
-        }
+        let upgraded = async { upgraded.await.map(|io| Box::new(TokioIo::new(io)) as BoxIo) };
+        node.accept_upgraded(upgraded, permit).await;
     });
     response.map(|()| Body::empty())
 }

@@ -125,14 +125,16 @@ macro_rules! common_settings {
         /// Lets in only those who know the same secret, and introduces itself with it.
         ///
         /// The secret is not sent: tokens are signed with it, and are good for one name and five minutes. Who reads one
-        /// off the wire can use it for that long; only TLS prevents that.
+        /// off the wire, or is dialled in the place of a peer, can use it for that long. Only the dialling side proves
+        /// itself: a node serves whoever answers at the address of a peer. Where that is not known to be the peer, a
+        /// [`Connector`] with TLS has to see to it.
         pub fn shared_secret(mut self, secret: impl AsRef<[u8]>) -> Self {
             self.common.shared_secret(secret.as_ref());
             self
         }
 
         /// Gives the token with which this side introduces itself to the peer whose name it gets, in the handshake and
-        /// as the bearer of the HTTP request. Called for each attempt to connect, and must not block. Default: the
+        /// as the bearer of the HTTP request. Called twice for each attempt to connect, once for each of these; it must neither block nor panic. Default: the
         /// empty token.
         pub fn token_source(mut self, source: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
             self.common.token_source = Arc::new(source);

@@ -75,7 +75,8 @@ impl<T, E> Call<T, E> {
     /// Ends the call with [`CallError::DeadlineExceeded`] if its answer has not come after this long, counted from when
     /// it is first polled. Replaces the timeout of the method and [`Timeouts::call`](crate::Timeouts::call).
     ///
-    /// Inside a handler, a call has at most what is left of the time of the call being served.
+    /// Inside a handler, a call has at most what is left of the time of the call being served, unless that is detached.
+    /// Tasks that a handler spawns inherit nothing. Less than a millisecond cannot be sent, and has always passed.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self

@@ -15,11 +15,12 @@ use crate::call::{Call, Decoders};
 use crate::connection::Connection;
 use crate::error::{CallError, CodecError, LinkError, Refusal};
 use crate::proto::{Cancel, ClientCall};
-use crate::rt::{Closed, Ended, Link, LinkState, NoSlot, TryPush};
+use crate::rt::{Closed, Ended, Link, LinkState, Made, NoSlot, TryPush};
 use crate::wire::{Capabilities, EncodedFrame, Flags, Header, Op, PayloadBuf, RefusalReason, TRACEPARENT, Trailer};
 
 pin_project! {
     /// The future of a [`Call`]. Dropping it cancels the call, on the remote too.
+    #[must_use = "a call does nothing until it is awaited"]
     pub struct CallFuture<T, E> {
         stage: Stage<T, E>,
         #[pin]
@@ -169,6 +170,9 @@ fn push(link: Arc<Link>, frame: EncodedFrame) -> Pin<Box<dyn Future<Output = Res
 fn usable_link<T, E>(call: &Call<T, E>) -> Result<Arc<Link>, CallError<E>> {
     let peer = call.connection.peer();
     let refused = |reason, text| Err(CallError::Refused(Refusal::new(reason, text)));
+    if peer.shared.is_draining() && call.inherited.made == Made::Elsewhere {
+        return Err(CallError::Cancelled);
+    }
     match peer.state() {
         LinkState::Down(_) => Err(CallError::Disconnected(Arc::clone(&peer.name))),
         LinkState::Closed => Err(CallError::Cancelled),
@@ -203,6 +207,10 @@ fn trailer<T, E>(call: &mut Call<T, E>, link: &Link) -> Result<Trailer, CallErro
         && !trailer.metadata.iter().any(|(name, _)| **name == *TRACEPARENT)
     {
         trailer.metadata.push((TRACEPARENT.into(), (&**traceparent).into()));
+        // The caller's own metadata comes first.
+        if trailer.metadata_bytes() > limit {
+            trailer.metadata.pop();
+        }
     }
     Ok(trailer)
 }
@@ -323,7 +331,7 @@ impl Drop for Waiting {
         if let Some(Cancel::Tell) = self.link.table.cancel(self.mux)
             && let Some(header) = ClientCall::cancel_frame(self.mux, self.link.capabilities, self.link.crc)
         {
-            self.link.send_control_header(header);
+            self.link.send_cancellation(header);
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Values to msgpack and back, by serde.
 //!
-//! Byte slices and vectors are msgpack `bin`, also without `serde_bytes`, as v1 peers write them.
+//! Byte slices and vectors are msgpack `bin`, as v1 peers write them: arguments and answers always, fields inside them
+//! unless they are empty. An empty field is written as an empty array, which an owned type reads as well; give a field
+//! that borrows `serde_bytes`.
 
-use std::any::{Any, TypeId};
+use std::any::Any;
 
 use rmp_serde::Serializer;
 use rmp_serde::config::BytesMode;
@@ -10,6 +12,7 @@ use rmp_serde::decode::ReadRefReader;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::arguments::AsBytes;
 use crate::description::Codec;
 use crate::error::{CodecError, RemoteError};
 use crate::wire::{PayloadBuf, is_one_value};
@@ -38,7 +41,12 @@ pub(crate) fn deserializer(payload: &[u8]) -> rmp_serde::Deserializer<ReadRefRea
 /// Encodes the answer of a handler; `()` is the empty payload.
 pub(crate) fn encode_answer<T: Serialize + 'static>(codec: Codec, answer: &T) -> Result<PayloadBuf, CodecError> {
     let mut payload = PayloadBuf::new();
-    if TypeId::of::<T>() != TypeId::of::<()>() {
+    let any = answer as &dyn Any;
+    if let Some(bytes) = any.downcast_ref::<Vec<u8>>() {
+        encode(codec, &AsBytes(bytes), payload.writer())?;
+    } else if let Some(bytes) = any.downcast_ref::<Option<Vec<u8>>>() {
+        encode(codec, &AsBytes(bytes), payload.writer())?;
+    } else if !any.is::<()>() {
         encode(codec, answer, payload.writer())?;
     }
     Ok(payload)
@@ -117,6 +125,20 @@ mod tests {
         assert_eq!(encoded(Codec::Named, &Some(vec![7_u8])), [0xc4, 1, 7]);
         assert_eq!(decode::<Option<Vec<u8>>>(&[0xc4, 1, 7]), Ok(Some(vec![7])));
         assert_eq!(decode::<Vec<u8>>(&[0xc4, 0]), Ok(vec![]));
+    }
+
+    #[test]
+    fn empty_bytes_are_bin_too() {
+        assert_eq!(encoded(Codec::Named, &AsBytes(&b"".as_slice())), [0xc4, 0]);
+        assert_eq!(encoded(Codec::Named, &AsBytes(&Some(b"".as_slice()))), [0xc4, 0]);
+        assert_eq!(encoded(Codec::Named, &AsBytes(&None::<Vec<u8>>)), [NIL]);
+        for mut answer in
+            [encode_answer(Codec::Named, &Vec::<u8>::new()), encode_answer(Codec::Named, &Some(Vec::<u8>::new()))]
+        {
+            let payload = answer.as_mut().unwrap();
+            assert!(payload.writer().ends_with(&[0xc4, 0]) && payload.len() == 2);
+        }
+        assert_eq!(decode::<&[u8]>(&[0xc4, 0]), Ok(&[][..]));
     }
 
     #[test]

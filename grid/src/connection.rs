@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -110,18 +111,19 @@ impl Connection {
     /// What the connection has carried so far, over all its links.
     #[must_use]
     pub fn stats(&self) -> ConnectionStats {
-        let totals = self.peer.totals();
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let counts = &self.peer.counts;
         let state = self.peer.state();
         let link = state.link();
         ConnectionStats {
-            bytes_in: totals.bytes_in,
-            bytes_out: totals.bytes_out,
-            messages_in: totals.messages_in,
-            messages_out: totals.messages_out,
+            bytes_in: read(&counts.bytes_in),
+            bytes_out: read(&counts.bytes_out),
+            messages_in: read(&counts.messages_in),
+            messages_out: read(&counts.messages_out),
             calls_out: link.map_or(0, |link| link.table.in_flight()),
             calls_in: link.map_or(0, |link| link.running.len()),
-            reconnects: totals.links.saturating_sub(1),
-            last_ping: totals.last_ping,
+            reconnects: read(&counts.links).saturating_sub(1),
+            last_ping: counts.last_ping(),
         }
     }
 

@@ -90,7 +90,6 @@ impl fmt::Debug for Context {
             .field("handler", &self.handler)
             .field("subroute", &self.subroute)
             .field("remaining", &self.remaining())
-            .field("metadata", &self.metadata)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -104,6 +104,7 @@ pub(crate) fn register<S: Service>(
         let service = Arc::clone(&service);
         let (number, codec) = (method.id.method(), method.codec);
         let handler = Handler {
+            id: method.id,
             label: format!("{}.{}", method.service, method.name).into(),
             subroute: subroute.clone(),
             detach: method.detach,
@@ -112,7 +113,7 @@ pub(crate) fn register<S: Service>(
                 service.handle(number, Request { context, payload, codec })
             }),
         };
-        registry.insert(method.id, handler)?;
+        registry.insert(handler)?;
     }
     Ok(())
 }
@@ -125,6 +126,7 @@ where
     R: Into<Option<Bytes>>,
 {
     let handler = Handler {
+        id,
         label: format!("raw handler {id}").into(),
         subroute: None,
         detach: false,
@@ -140,5 +142,5 @@ where
             })
         }),
     };
-    registry.insert(id, handler)
+    registry.insert(handler)
 }

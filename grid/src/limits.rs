@@ -33,6 +33,9 @@ pub struct Limits {
     pub calls_out_max: usize,
     /// Calls of the peer that run at the same time. Default 16,384. The excess is refused as overloaded.
     pub calls_in_max: usize,
+    /// Bytes of the requests of those calls. Default 256 MiB: eight of the largest messages. The excess is
+    /// refused as overloaded, unless no other call runs.
+    pub calls_in_bytes_max: usize,
     /// Bytes of metadata of one call, to be sent or taken: of names and values, and 32 for each pair. Default 8 KiB,
     /// what HTTP servers take of headers.
     pub metadata_bytes_max: usize,
@@ -50,6 +53,7 @@ impl Default for Limits {
             control_bytes_max: 1 << 20,
             calls_out_max: 1 << 16,
             calls_in_max: 1 << 14,
+            calls_in_bytes_max: 256 << 20,
             metadata_bytes_max: 8 << 10,
             guests_max: 1 << 10,
             handshakes_max: 128,
@@ -65,6 +69,7 @@ impl Limits {
             ("control_bytes_max", self.control_bytes_max, 1 << 10, "at least 1 KiB"),
             ("calls_out_max", self.calls_out_max, 1, "at least 1"),
             ("calls_in_max", self.calls_in_max, 1, "at least 1"),
+            ("calls_in_bytes_max", self.calls_in_bytes_max, 1 << 10, "at least 1 KiB"),
             ("guests_max", self.guests_max, 1, "at least 1"),
             ("handshakes_max", self.handshakes_max, 1, "at least 1"),
         ];
@@ -95,7 +100,8 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// Between two pings. Default 10 s, as v1 has it.
     pub ping_interval: Duration,
-    /// A peer whose last pong is this long ago at a ping is taken for dead. Default 20 s, as v1 has it.
+    /// A peer whose last pong is this long ago at a ping, and from which nothing has come since the ping before, is taken
+    /// for dead. Default 20 s, as v1 has it.
     pub dead_after: Duration,
     /// A peer that takes no byte for this long while bytes wait is dropped. Default 4 s, as v1 has it.
     pub write: Duration,
@@ -142,6 +148,11 @@ impl Timeouts {
         if let Some((name, value)) = positive.into_iter().find(|(_, value)| value.is_zero()) {
             return invalid(name, value, "more than zero");
         }
+        let bounded = [("dead_after", self.dead_after), ("reconnect_max", self.reconnect_max), ("drain", self.drain)];
+        let longest = positive.into_iter().chain(bounded).find(|(_, value)| *value > LONGEST);
+        if let Some((name, value)) = longest {
+            return invalid(name, value, "at most a year");
+        }
         if self.dead_after < self.ping_interval {
             return invalid("dead_after", self.dead_after, "at least ping_interval");
         }
@@ -151,6 +162,9 @@ impl Timeouts {
         Ok(())
     }
 }
+
+/// Times are added to the clock, which has an end.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,8 @@ use crate::rt::{BoxIo, Guard, Io, Node};
 
 /// A node: it keeps a connection to each of its peers, and serves what it was built with.
 ///
-/// Clones are the same node. When the last one is dropped the node ends at once, and everything with it;
+/// Clones are the same node; a service must not hold one, as the node holds its services and would never end (see
+/// [`Context::peer`](crate::Context::peer)). When the last one is dropped the node ends at once, and everything with it;
 /// [`shutdown`](Self::shutdown) lets running calls finish first.
 ///
 /// ```no_run
@@ -74,10 +75,12 @@ impl Manager {
     /// Ends the node: lets no new call in, tells the peers, waits for running calls for up to
     /// [`Timeouts::drain`](crate::Timeouts::drain), writes what is queued and closes the links.
     ///
-    /// Asking twice is harmless; both wait for the end.
+    /// It takes at most that long, [`Timeouts::write`](crate::Timeouts::write) for what is queued, and as long as the
+    /// drain once more for detached handlers. Calls that this node makes outside of handlers are cancelled at once.
+    /// Asking twice is harmless; both wait for the end. A handler that asks is itself waited for: let it spawn a task.
     ///
     /// # Cancel safety
-    /// Dropped before its end, the shutdown goes on.
+    /// Dropped before its end, the shutdown goes on for as long as the node has a handle.
     pub async fn shutdown(&self) {
         Arc::clone(self.node()).shutdown().await;
     }

@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-pub use crate::arguments::{Arguments, Named, NoArguments, One};
+pub use crate::arguments::{Arguments, AsBytes, Named, NoArguments, One};
 use crate::call::{Call, Decoders};
 use crate::codec::{decode_answer, decode_fault};
 use crate::connection::Connection;

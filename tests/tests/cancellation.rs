@@ -169,14 +169,14 @@ async fn only_a_call_that_was_sent_is_cancelled_on_the_remote() {
     let network = Network::default();
     let small = |left: ManagerBuilder| left.limits(|limits| limits.outbox_bytes_max = 1 << 10);
     let (left, _right) = network.pair(small, |right| Probe::default().hang(echo(right))).await;
-    let started = async |payload: Vec<u8>| {
-        let call = tokio::spawn(only(&left).single(HANG, payload).timeout(Duration::from_secs(3)).into_future());
-        settle().await;
-        call
+    let start = |payload: Vec<u8>| {
+        tokio::spawn(only(&left).single(HANG, payload).timeout(Duration::from_secs(3)).into_future())
     };
     network.freeze();
-    let sent = [started(vec![0; 2 * LINK_BYTES]).await, started(vec![0; 2_000]).await];
-    let waiting = [started(vec![]).await, started(vec![]).await];
+    let sent = [vec![0; 2 * LINK_BYTES], vec![0; 2_000]].map(start);
+    settle().await;
+    let waiting = [vec![], vec![]].map(start);
+    settle().await;
     waiting.iter().for_each(JoinHandle::abort);
     settle().await;
     network.thaw();

@@ -6,8 +6,6 @@ mod counters;
 mod dialling;
 #[path = "handshake/liveness.rs"]
 mod liveness;
-#[path = "handshake/logs.rs"]
-mod logs;
 #[path = "handshake/memory.rs"]
 mod memory;
 #[path = "handshake/oddities.rs"]

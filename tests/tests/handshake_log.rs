@@ -1,4 +1,5 @@
-//! What the log says of peers that cannot connect.
+//! What the log says of peers that cannot connect. All tests of this program listen: where others do not, `tracing` may
+//! take it that nobody does.
 
 use grid::State;
 use grid_tests::log::{Entry, Log};

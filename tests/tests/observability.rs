@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use grid::{CallError, Connection, Context, ManagerBuilder, RemoteError};
 use grid_tests::log::{Entry, Kind, Log};
-use grid_tests::memory::{Network, names, settle, within};
+use grid_tests::memory::{Network, dials, names, settle, within};
 use grid_tests::mesh::{only, quick};
 use grid_tests::probe::{ECHO, HANG, Probe, echo};
 use tokio::time::sleep;
@@ -181,6 +181,33 @@ async fn a_peer_that_is_refused_is_warned_of_once_on_either_side() {
     let text = "rejected: auth token: signed with another secret";
     assert_eq!(why, [(&*dialling, text), (&*dialled, text)].into());
     assert_eq!(warned.len(), 2, "{warned:?}");
+}
+
+/// Strangers cannot bring a node to say nothing of its own peers, nor to say much of them.
+#[tokio::test(start_paused = true)]
+async fn however_many_strangers_are_refused_a_peer_that_is_away_is_still_warned_of() {
+    let (log, _listening) = Log::listen();
+    let network = Network::default();
+    let (left, right) = network.pair(quick, quick).await;
+    network.add(&left);
+    let strangers = (0..2_000).map(|number| format!("http://stranger-{number}:1"));
+    for stranger in strangers.filter(|stranger| dials(stranger, left.name())).take(600) {
+        let before = network.dials().len();
+        let stranger = quick(network.builder(&stranger)).peers([left.name()]).build().expect("it starts");
+        settle().await;
+        assert!(network.dials().len() > before);
+        drop(stranger);
+    }
+    let refused = log.of("grid::link", "refused a connection");
+    assert!(refused.len() >= 600, "{} of 600", refused.len());
+    let warned = refused.iter().filter(|refused| refused.level == Level::WARN).count();
+    assert!((1..300).contains(&warned), "{warned} warnings");
+    network.set_down(true);
+    network.cut();
+    sleep(Duration::from_secs(1)).await;
+    let told = log.of("grid::link", "cannot connect; trying on");
+    let told: Vec<_> = told.iter().filter(|told| told.field("peer") == right.name()).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -220,12 +220,16 @@ async fn after_a_shutdown_nothing_connects_and_every_call_is_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_without_links_shuts_down_at_once() {
-    let node = Network::default().builder("http://alone:1").peers(["http://away:1", "http://gone:1"]);
-    let node = node.build().expect("it starts");
+async fn a_node_without_links_shuts_down_at_once_and_nothing_of_it_runs_on() {
+    let metrics = Handle::current().metrics();
+    let before = metrics.num_alive_tasks();
+    let (name, away) = names();
+    let node = Network::default().builder(&name).peers([away]).build().expect("it starts");
     settle().await;
-    let shutdown = shutting_down(&node).await;
-    assert_eq!(within(shutdown).await.expect("no panic"), Duration::ZERO);
+    assert_eq!(metrics.num_alive_tasks(), before + 1, "it dials");
+    let start = Instant::now();
+    within(node.shutdown()).await;
+    assert_eq!((start.elapsed(), metrics.num_alive_tasks()), (Duration::ZERO, before));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,12 +1,14 @@
 //! What a connection tells of itself: its state, its changes, its counts. Under virtual time.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use grid::{Connection, ConnectionStats, LinkError, Manager, State};
 use grid_tests::memory::{LINK_BYTES, Network, names, settle, within};
-use grid_tests::mesh::only;
+use grid_tests::mesh::{only, quick, soon};
 use grid_tests::probe::{ECHO, HANG, Probe, echo};
 use tokio::time::{sleep, timeout};
 
@@ -154,6 +156,39 @@ async fn counts_do_not_go_back_when_a_link_is_replaced() {
     assert_eq!(last.reconnects, 1);
     for call in unread {
         assert!(within(call).await.expect("no panic").is_err());
+    }
+}
+
+/// Seen from another thread, at any moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counts_do_not_go_back_at_any_moment() {
+    let network = Network::default();
+    let (left, right) = network.pair(quick, |right| quick(echo(right))).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let watch = [only(&left), only(&right)].map(|connection| {
+        let stop = Arc::clone(&stop);
+        std::thread::spawn(move || {
+            let mut last = ConnectionStats::default();
+            while !stop.load(Ordering::Relaxed) {
+                grown(&connection, &mut last);
+            }
+            last.reconnects
+        })
+    });
+    for reconnects in 1..=50 {
+        let answer = soon(only(&left).single(ECHO, vec![0; 10_000]).into_future()).await;
+        assert_eq!(answer.map(|answer| answer.len()), Ok(10_000));
+        network.cut();
+        let back = async {
+            while only(&left).stats().reconnects < reconnects {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        soon(back).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    for watched in watch {
+        assert!(watched.join().expect("no count went back") >= 49);
     }
 }
 

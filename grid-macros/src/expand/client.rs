@@ -6,6 +6,7 @@ use syn::Ident;
 
 use super::{allows, client_name, describe, docs};
 use crate::model::{Form, Method, SentArgument, Service};
+use crate::parse::is_bytes;
 
 pub(super) fn expand(service: &Service) -> TokenStream {
     let Service { grid, vis, deprecated, .. } = service;
@@ -139,6 +140,9 @@ fn arguments(service: &Service, method: &Method) -> TokenStream {
 fn sent(service: &Service, argument: &SentArgument) -> TokenStream {
     let grid = &service.grid;
     let name = parameter(argument);
+    if is_bytes(&argument.ty) {
+        return quote!(&#grid::__private::AsBytes(&#name));
+    }
     match &argument.form {
         Form::AsWritten => {
             let ty = &argument.ty;

@@ -15,6 +15,7 @@ use syn::{Attribute, ItemTrait, TraitItem, TraitItemFn, Visibility};
 
 use self::attributes::Kind;
 use self::service::ServiceSettings;
+pub(crate) use self::types::is_bytes;
 use crate::errors::Errors;
 use crate::model::{Method, Service};
 

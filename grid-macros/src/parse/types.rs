@@ -23,6 +23,31 @@ pub(super) fn argument(ty: &Type, declared: &[Lifetime], errors: &mut Errors) ->
     }
 }
 
+/// Whether a type is bytes, which msgpack has a form of its own for: `&[u8]`, `Vec<u8>`, or an `Option` of these.
+pub(crate) fn is_bytes(ty: &Type) -> bool {
+    match bare(ty) {
+        Type::Reference(reference) => is_byte_list(&reference.elem),
+        other => is_byte_list(other) || only_parameter(other, "Option").is_some_and(is_bytes),
+    }
+}
+
+fn is_byte_list(ty: &Type) -> bool {
+    match bare(ty) {
+        Type::Slice(slice) => is_named(&slice.elem, "u8"),
+        other => only_parameter(other, "Vec").is_some_and(|elem| is_named(elem, "u8")),
+    }
+}
+
+/// The `T` of `Name<T>`.
+fn only_parameter<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
+    let segment = last_segment(ty).filter(|segment| segment.ident == name)?;
+    let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
+    match arguments.args.first() {
+        Some(GenericArgument::Type(ty)) if arguments.args.len() == 1 => Some(ty),
+        _ => None,
+    }
+}
+
 /// The answer and the error that a method returns.
 pub(super) fn answer(output: &ReturnType, errors: &mut Errors) -> (Type, Option<Type>) {
     let ReturnType::Type(_, ty) = output else { return (parse_quote!(()), None) };

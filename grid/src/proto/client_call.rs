@@ -1,6 +1,6 @@
 //! A single request, seen from the side that made it.
 
-use crate::wire::{Capabilities, DecodeError, Flags, Frame, Header, MuxConnectError, Op, RefusalReason};
+use crate::wire::{Capabilities, Flags, Frame, Header, MuxConnectError, Op, RefusalReason};
 
 /// One single request that is waiting for its answer.
 ///
@@ -61,9 +61,9 @@ impl ClientCall {
     }
 
     /// A frame with the id of this call, other than those that only a server gets. `None`: the call goes on.
-    pub(crate) fn on_frame<'a>(&mut self, frame: &Frame<'a>) -> Result<Option<Outcome<'a>>, DecodeError> {
+    pub(crate) fn on_frame<'a>(&mut self, frame: &Frame<'a>) -> Option<Outcome<'a>> {
         let refusal = frame.trailer.as_ref().and_then(|trailer| trailer.refusal);
-        Ok(Some(match frame.head.op {
+        Some(match frame.head.op {
             Op::Response | Op::MuxServerMsg if frame.head.seq != 0 => {
                 Outcome::Violation("out-of-sequence item received")
             }
@@ -73,7 +73,9 @@ impl ClientCall {
             },
             Op::Response | Op::MuxServerMsg => Outcome::Answer(frame.payload),
             Op::MuxConnectError => {
-                let text = MuxConnectError::decode(frame.payload)?.error.as_bytes();
+                let text = MuxConnectError::decode(frame.payload)
+                    .map_or("an unreadable refusal", |body| body.error)
+                    .as_bytes();
                 Outcome::Refused(refusal.unwrap_or(RefusalReason::Unspecified), text)
             }
             Op::DisconnectClientMux if frame.head.flags.contains(Flags::ERROR) => {
@@ -81,8 +83,8 @@ impl ClientCall {
             }
             Op::DisconnectClientMux => Outcome::Refused(RefusalReason::Unspecified, b"remote disconnected"),
             // An acknowledgement means something to streams only.
-            _ => return Ok(None),
-        }))
+            _ => return None,
+        })
     }
 
     /// The caller gave up before an answer came.
@@ -112,7 +114,7 @@ mod tests {
     fn outcome<'a>(frame: &Frame<'a>) -> Option<Outcome<'a>> {
         let mut call = ClientCall::new();
         call.on_sent();
-        call.on_frame(frame).unwrap()
+        call.on_frame(frame)
     }
 
     #[test]
@@ -153,10 +155,10 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_refusal_is_an_error_and_no_outcome() {
-        let mut call = ClientCall::new();
-        call.on_sent();
-        assert!(call.on_frame(&frame(Op::MuxConnectError, Flags::EOF, b"\xc1")).is_err());
+    fn an_unreadable_refusal_is_a_refusal() {
+        let unreadable = frame(Op::MuxConnectError, Flags::EOF, b"\xc1");
+        let refused = Outcome::Refused(RefusalReason::Unspecified, b"an unreadable refusal");
+        assert_eq!(outcome(&unreadable), Some(refused));
     }
 
     #[test]

@@ -1,17 +1,25 @@
 //! The two messages with which a link begins.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::wire::{Capabilities, Connect, ConnectResponse, DecodeError, Frame, InstanceId, Op, WireTime, local_dials};
 
 /// What a dialling node says of itself, for whoever judges its token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Claim<'a> {
     /// The name it gives itself: a peer's URL, or `guest://..` for a guest.
     pub name: &'a str,
     /// Its token.
     pub token: &'a str,
+}
+
+impl fmt::Debug for Claim<'_> {
+    /// Without the token, which is not for logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// The accepting side's view of the world, against which a first message is held.

@@ -11,5 +11,5 @@ mod server_call;
 pub(crate) use client_call::{Cancel, ClientCall, Outcome};
 pub use handshake::Claim;
 pub(crate) use handshake::{Acceptance, Acceptor, GUEST, dialled, is_guest};
-pub(crate) use liveness::{Beat, Liveness};
+pub(crate) use liveness::{Beat, Liveness, Moved};
 pub(crate) use server_call::{Reply, ServerCall};

@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(frame.head.mux, 77);
         let mut call = ClientCall::new();
         call.on_sent();
-        let outcome = call.on_frame(&frame).unwrap();
+        let outcome = call.on_frame(&frame);
         check(frame, outcome);
     }
 

@@ -63,17 +63,20 @@ impl Node {
         self.in_time(handshake).await
     }
 
-    /// Serves a WebSocket whose HTTP part somebody else has done.
+    /// Serves a WebSocket whose HTTP part somebody else does.
     #[cfg(feature = "axum")]
-    pub(crate) async fn accept_upgraded(self: Arc<Self>, io: BoxIo) {
+    pub(crate) async fn accept_upgraded<E: std::fmt::Display>(
+        self: Arc<Self>,
+        upgraded: impl Future<Output = Result<BoxIo, E>>,
+        permit: tokio::sync::OwnedSemaphorePermit,
+    ) {
         use super::websocket::Masks;
 
-        let Ok(permit) = Arc::clone(&self.handshakes).acquire_owned().await else { return };
         let handshake = async {
+            let io = upgraded.await.map_err(|error| LinkError::Closed(error.to_string().into()))?;
             let socket = Socket::new(io, hello::HANDSHAKE_BYTES_MAX);
             let bytes_max = self.shared.settings.limits.message_bytes_max;
-            let ws = WebSocket::new(socket, Masks::No, &[], bytes_max);
-            hello::accept(ws, &self).await
+            hello::accept(WebSocket::new(socket, Masks::No, &[], bytes_max), &self).await
         };
         let accepted = self.in_time(handshake).await;
         drop(permit);
@@ -100,10 +103,11 @@ impl Node {
                 let fault = why.to_string();
                 // What stands behind the last colon changes from one attempt to the next.
                 let kind = fault.rsplit_once(':').map_or(&*fault, |(kind, _)| kind);
-                if self.shared.faults.is_news(kind, "accept") {
-                    tracing::warn!(target: "grid::link", %local, %why, "refused a connection");
+                let kind = kind.get(..kind.floor_char_boundary(KIND_BYTES_MAX)).unwrap_or_default();
+                if self.shared.strangers.is_news(kind, "") {
+                    tracing::warn!(target: "grid::link", %local, why = %fault.escape_debug(), "refused a connection");
                 } else {
-                    tracing::debug!(target: "grid::link", %local, %why, "refused a connection");
+                    tracing::debug!(target: "grid::link", %local, why = %fault.escape_debug(), "refused a connection");
                 }
             }
         }
@@ -112,5 +116,7 @@ impl Node {
 
 type Accepted = (WebSocket, Arc<super::link::Link>, Arc<super::peer::Peer>);
 
+/// What is remembered of a fault may hold a name that a stranger chose.
+const KIND_BYTES_MAX: usize = 128;
 /// Between two attempts when the system gives no connection. Long enough not to spin, short beside a handshake.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -23,6 +23,9 @@ pub(super) async fn dial_forever(peer: Arc<Peer>, mesh: Arc<Mesh>) {
     let closing = peer.shared.closing.clone();
     let dialling = async {
         loop {
+            if peer.shared.is_draining() {
+                return closing.cancelled().await;
+            }
             let started = Instant::now();
             let pause = jittered(&peer);
             match dial_once(&peer, &mesh).await {
@@ -103,7 +106,11 @@ impl Drop for Attached {
 fn failed(peer: &Peer, why: &LinkError) {
     peer.on_failed(why);
     let local = &peer.shared.settings.name;
-    if peer.shared.faults.is_news(&peer.name, &why.to_string()) {
+    let fault = match why {
+        LinkError::Rejected(reason) => reason.to_string(),
+        other => other.to_string(),
+    };
+    if peer.shared.faults.is_news(&peer.name, &fault) {
         tracing::warn!(target: "grid::link", %local, peer = %peer.name, %why, "cannot connect; trying on");
     } else {
         tracing::debug!(target: "grid::link", %local, peer = %peer.name, %why, "cannot connect");

@@ -36,6 +36,9 @@ impl Dispatcher {
             return Ok(());
         }
         for element in elements(&frame) {
+            if self.link.end().is_some() {
+                return Ok(());
+            }
             let element = element.map_err(violation)?;
             let frame = Frame::decode(element, self.link.capabilities).map_err(violation)?;
             self.on_frame(frame, message);
@@ -49,15 +52,13 @@ impl Dispatcher {
             Op::Request => serve(self, frame, message),
             Op::ConnectMux => self.refuse_stream(&frame),
             Op::Response | Op::MuxServerMsg | Op::MuxConnectError | Op::DisconnectClientMux | Op::AckMux => {
-                if let Err(error) = self.link.table.on_frame(&frame, message) {
-                    tracing::debug!(target: "grid::frame", %error, mux = frame.head.mux, "unreadable refusal");
-                }
+                self.link.table.on_frame(&frame, message);
             }
             Op::DisconnectServerMux => self.link.running.cancel(frame.head.mux),
             // There are no streams to take input: v1 answers so for each call that it does not know.
             Op::MuxClientMsg => {
                 let header = Header::new(Op::DisconnectClientMux, frame.head.mux, self.link.crc);
-                self.link.send_control_header(header);
+                self.link.send_control(PayloadBuf::with_capacity(0).seal(header, &Trailer::default(), None));
             }
             Op::UnblockSrvMux | Op::UnblockClMux => {}
             Op::Ping => self.on_ping(&frame),
@@ -93,7 +94,11 @@ impl Dispatcher {
         pong.put(payload.writer());
         let flags = frame.head.flags.without(Flags::CRC) | self.link.crc;
         let header = Header { op: Op::Pong, flags, ..frame.head };
-        self.link.send_control(payload.seal(header, &Trailer::default(), None));
+        let pong = payload.seal(header, &Trailer::default(), None);
+        match frame.head.mux {
+            0 => self.link.send_beat(pong),
+            _ => self.link.send_control(pong),
+        }
     }
 
     fn on_pong(&mut self, frame: &Frame<'_>) {

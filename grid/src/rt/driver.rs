@@ -18,7 +18,7 @@ use super::outbox::Taken;
 use super::socket::{Socket, WebSocket, closed};
 use super::websocket::{Masks, Received, put_frame};
 use crate::error::LinkError;
-use crate::proto::Beat;
+use crate::proto::{Beat, Moved};
 use crate::wire::{EncodedFrame, Flags, Header, Merge, Op, PayloadBuf, Trailer};
 
 /// A future that ends with the link.
@@ -31,6 +31,8 @@ pub(crate) struct Driver {
     link: Arc<Link>,
     dispatcher: Dispatcher,
     ticks: Interval,
+    /// Bytes in and out at the last tick.
+    moved: (u64, u64),
     writer: Writer,
 }
 
@@ -59,6 +61,8 @@ enum Read {
 impl Driver {
     pub(crate) fn new(ws: WebSocket, dispatcher: Dispatcher, settings: &Settings) -> Self {
         let Settings { limits, timeouts, .. } = settings;
+        let counts = &dispatcher.link.counts;
+        let moved = (counts.bytes_in.load(Ordering::Relaxed), counts.bytes_out.load(Ordering::Relaxed));
         let mut ticks = interval_at(Instant::now() + timeouts.ping_interval, timeouts.ping_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let writer = Writer {
@@ -70,7 +74,7 @@ impl Driver {
             stalled: None,
             patience: timeouts.write,
         };
-        Self { ws, link: Arc::clone(&dispatcher.link), dispatcher, ticks, writer }
+        Self { ws, link: Arc::clone(&dispatcher.link), dispatcher, ticks, moved, writer }
     }
 
     pub(crate) fn link(&self) -> Arc<Link> {
@@ -103,7 +107,7 @@ impl Driver {
             self.writer.out.append(&mut self.writer.provoked);
             let taken = self.link.outbox.take(WRITE_BYTES, &mut self.writer.frames);
             if self.writer.frames.is_empty() && self.writer.out.is_empty() {
-                ready!(Pin::new(&mut self.ws.socket).poll_flush(cx)).map_err(|error| closed(&error))?;
+                ready!(self.writer.poll_flush(&mut self.ws.socket, cx))?;
                 return Poll::Ready(match taken {
                     Taken::Finished => Err(LinkError::ShutDown),
                     Taken::Some | Taken::None => Ok(()),
@@ -114,16 +118,27 @@ impl Driver {
         }
     }
 
+    fn moved(&mut self) -> Moved {
+        let counts = &self.link.counts;
+        let moved = (counts.bytes_in.load(Ordering::Relaxed), counts.bytes_out.load(Ordering::Relaxed));
+        let before = std::mem::replace(&mut self.moved, moved);
+        match moved.0 != before.0 || (moved.1 != before.1 && !self.writer.out.is_empty()) {
+            true => Moved::Something,
+            false => Moved::Nothing,
+        }
+    }
+
     fn poll_ticks(&mut self, cx: &mut Context<'_>) -> Result<(), LinkError> {
         while self.ticks.poll_tick(cx).is_ready() {
             let now = Instant::now().into_std();
-            match self.dispatcher.liveness.on_tick(now, SystemTime::now().into()) {
+            let moved = self.moved();
+            match self.dispatcher.liveness.on_tick(now, SystemTime::now().into(), moved) {
                 Beat::Dead => return Err(LinkError::Dead),
                 Beat::Send(ping) => {
                     let mut payload = PayloadBuf::new();
                     ping.put(payload.writer());
                     let header = Header { deadline_ms: PING_DEADLINE_MS, ..Header::new(Op::Ping, 0, Flags::NONE) };
-                    self.link.send_control(payload.seal(header, &Trailer::default(), None));
+                    self.link.send_beat(payload.seal(header, &Trailer::default(), None));
                 }
             }
         }
@@ -133,8 +148,11 @@ impl Driver {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Result<(), LinkError> {
         // First, as everything below may find out that it has to wait.
         self.link.outbox.register(cx);
-        self.poll_ticks(cx)?;
         let read = self.poll_read(cx);
+        if read.is_ok() {
+            // After reading, so that a pong that came while this process stood still is seen before its absence is.
+            self.poll_ticks(cx)?;
+        }
         // Also when reading has ended: the answer to a close is still to go out.
         if let Poll::Ready(written) = self.poll_write(cx) {
             written?;
@@ -173,11 +191,7 @@ impl Writer {
                     self.stalled = None;
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(closed(&error))),
-                Poll::Pending => {
-                    let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(self.patience)));
-                    ready!(stalled.as_mut().poll(cx));
-                    return Poll::Ready(Err(LinkError::WriteTimeout));
-                }
+                Poll::Pending => return self.poll_stalled(cx),
             }
         }
         self.written = 0;
@@ -187,6 +201,23 @@ impl Writer {
             self.out = Vec::new();
         }
         Poll::Ready(Ok(()))
+    }
+
+    fn poll_flush(&mut self, socket: &mut Socket, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        match Pin::new(socket).poll_flush(cx) {
+            Poll::Ready(flushed) => {
+                self.stalled = None;
+                Poll::Ready(flushed.map_err(|error| closed(&error)))
+            }
+            Poll::Pending => self.poll_stalled(cx),
+        }
+    }
+
+    /// The socket takes nothing: for how long still?
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(self.patience)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(LinkError::WriteTimeout))
     }
 
     /// Answers the peer on the level of WebSocket.

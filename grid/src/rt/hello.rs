@@ -34,7 +34,7 @@ pub(crate) async fn dial(mut ws: WebSocket, peer: &Peer) -> Result<(WebSocket, A
     let message = ws.receive().await?;
     let answer = dialled(&message).map_err(|error| LinkError::Protocol(error.to_string().into()))?;
     let (instance, capabilities) = answer.map_err(|reason| LinkError::Rejected(reason.into()))?;
-    let link = link(&ws, peer, instance, capabilities);
+    let link = link(peer, instance, capabilities);
     Ok((ws, link))
 }
 
@@ -64,7 +64,7 @@ pub(crate) async fn accept(mut ws: WebSocket, node: &Node) -> Result<(WebSocket,
             // A v1 peer is answered as one of its own would.
             let own = if capabilities == Capabilities::V1 { Capabilities::V1 } else { Capabilities::OWN };
             respond(&mut ws, node.shared.instance, "", own).await?;
-            let link = link(&ws, &peer, id, capabilities);
+            let link = link(&peer, id, capabilities);
             Ok((ws, link, peer))
         }
         Err(reason) => {
@@ -76,18 +76,18 @@ pub(crate) async fn accept(mut ws: WebSocket, node: &Node) -> Result<(WebSocket,
 
 /// The driver of a link whose handshake is over.
 pub(crate) fn driver(mut ws: WebSocket, link: Arc<Link>, peer: &Arc<Peer>, mesh: &Arc<Mesh>) -> Driver {
-    ws.end_handshake();
+    ws.end_handshake(&peer.counts);
     let settings = &peer.shared.settings;
     let liveness = Liveness::new(settings.timeouts.dead_after, Instant::now().into_std());
     let dispatcher = Dispatcher { link, peer: Arc::clone(peer), mesh: Arc::clone(mesh), liveness };
     Driver::new(ws, dispatcher, settings)
 }
 
-fn link(ws: &WebSocket, peer: &Peer, instance: InstanceId, capabilities: Capabilities) -> Arc<Link> {
+fn link(peer: &Peer, instance: InstanceId, capabilities: Capabilities) -> Arc<Link> {
     let settings = &peer.shared.settings;
     let capabilities = capabilities.intersection(Capabilities::OWN);
     let crc = if needs_crc(&settings.name, &peer.name) { Flags::CRC } else { Flags::NONE };
-    Arc::new(Link::new(capabilities, crc, instance, &settings.limits, ws.counts()))
+    Arc::new(Link::new(capabilities, crc, instance, &settings.limits, Arc::clone(&peer.counts)))
 }
 
 /// An empty reason accepts.

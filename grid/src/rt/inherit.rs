@@ -10,6 +10,16 @@ use tokio::time::Instant;
 pub(crate) struct Inherited {
     pub(crate) deadline: Option<Instant>,
     pub(crate) traceparent: Option<Arc<str>>,
+    pub(crate) made: Made,
+}
+
+/// Where a call is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Made {
+    /// In a handler, which a drain waits for, and so for the calls that it makes.
+    InHandler,
+    #[default]
+    Elsewhere,
 }
 
 tokio::task_local! {

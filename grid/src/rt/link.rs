@@ -1,14 +1,12 @@
 //! One live WebSocket of a connection: what its driver, its callers and its handlers share.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::outbox::{ControlRefused, Outbox};
+use super::counts::Counts;
+use super::outbox::{ControlRefused, Outbox, Place};
 use super::running::Running;
-use super::socket::ByteCounts;
 use super::table::Table;
 use crate::error::LinkError;
 use crate::limits::Limits;
@@ -26,21 +24,12 @@ pub(crate) struct Link {
     pub(crate) table: Table,
     pub(crate) running: Running,
     pub(crate) outbox: Outbox,
-    pub(crate) counts: Counts,
+    /// Of the peer, over all its links.
+    pub(crate) counts: Arc<Counts>,
     /// The peer said that it is about to leave, and why.
     draining: OnceLock<Box<str>>,
     end: OnceLock<LinkError>,
     ended: CancellationToken,
-}
-
-/// What a link has carried.
-#[derive(Debug)]
-pub(crate) struct Counts {
-    pub(crate) bytes: Arc<ByteCounts>,
-    pub(crate) messages_in: AtomicU64,
-    pub(crate) messages_out: AtomicU64,
-    /// The last round trip in nanoseconds; 0 before the first.
-    ping_nanos: AtomicU64,
 }
 
 impl Link {
@@ -49,16 +38,15 @@ impl Link {
         crc: Flags,
         instance: InstanceId,
         limits: &Limits,
-        bytes: Arc<ByteCounts>,
+        counts: Arc<Counts>,
     ) -> Self {
         let shards = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let counts = Counts { bytes, messages_in: 0.into(), messages_out: 0.into(), ping_nanos: 0.into() };
         Self {
             capabilities,
             crc,
             instance,
             table: Table::new(shards, limits.calls_out_max, fastrand::u32(..)),
-            running: Running::new(limits.calls_in_max),
+            running: Running::new(limits.calls_in_max, limits.calls_in_bytes_max),
             outbox: Outbox::new(limits.outbox_bytes_max, limits.control_bytes_max),
             counts,
             draining: OnceLock::new(),
@@ -90,17 +78,26 @@ impl Link {
 
     /// Sends a frame that must not wait, and ends the link if the peer provokes more of them than it reads.
     pub(crate) fn send_control(&self, frame: EncodedFrame) {
-        match self.outbox.push_control(frame) {
+        self.control(frame, Place::InOrder);
+    }
+
+    /// Sends a ping or pong of the link.
+    pub(crate) fn send_beat(&self, frame: EncodedFrame) {
+        self.control(frame, Place::First);
+    }
+
+    /// Tells the peer that a call of ours is given up.
+    pub(crate) fn send_cancellation(&self, header: Header) {
+        self.outbox.push_cancellation(PayloadBuf::with_capacity(0).seal(header, &Trailer::default(), None));
+    }
+
+    fn control(&self, frame: EncodedFrame, place: Place) {
+        match self.outbox.push_control(frame, place) {
             Ok(()) | Err(ControlRefused::Closed) => {}
             Err(ControlRefused::Overflow) => {
                 self.close(LinkError::Protocol("it provokes more replies than it reads".into()));
             }
         }
-    }
-
-    /// Sends a frame without payload that must not wait.
-    pub(crate) fn send_control_header(&self, header: Header) {
-        self.send_control(PayloadBuf::with_capacity(0).seal(header, &Trailer::default(), None));
     }
 
     /// Tells the peer that this node is about to leave, if the peer can take it.
@@ -129,20 +126,6 @@ impl Link {
             if self.running.len() == 0 {
                 return;
             }
-        }
-    }
-}
-
-impl Counts {
-    pub(crate) fn on_ping(&self, trip: Duration) {
-        let nanos = u64::try_from(trip.as_nanos()).unwrap_or(u64::MAX).max(1);
-        self.ping_nanos.store(nanos, Ordering::Relaxed);
-    }
-
-    pub(crate) fn last_ping(&self) -> Option<Duration> {
-        match self.ping_nanos.load(Ordering::Relaxed) {
-            0 => None,
-            nanos => Some(Duration::from_nanos(nanos)),
         }
     }
 }

@@ -17,6 +17,7 @@
 //! budget of their own, and handlers run in tasks of their own. Callers and handlers wait for room in the outbox.
 
 mod accept;
+mod counts;
 mod dial;
 mod dispatch;
 mod driver;
@@ -36,7 +37,7 @@ mod upgrade;
 mod websocket;
 
 pub(crate) use dial::{Attached, dial_once, keep_connected};
-pub(crate) use inherit::{Inherited, inherited};
+pub(crate) use inherit::{Inherited, Made, inherited};
 pub(crate) use link::Link;
 pub(crate) use node::{Guard, Guests, Mesh, Node, Settings};
 pub(crate) use outbox::{Closed, TryPush};

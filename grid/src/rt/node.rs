@@ -61,7 +61,10 @@ pub(crate) struct Shared {
     pub(crate) tasks: TaskTracker,
     /// Tasks that run handlers.
     pub(crate) handlers: TaskTracker,
+    /// Of peers that this node dials.
     pub(crate) faults: LogOnce,
+    /// Of whoever connects.
+    pub(crate) strangers: LogOnce,
 }
 
 impl Shared {
@@ -74,6 +77,7 @@ impl Shared {
             tasks: TaskTracker::new(),
             handlers: TaskTracker::new(),
             faults: LogOnce::default(),
+            strangers: LogOnce::default(),
         }
     }
 
@@ -186,12 +190,14 @@ impl Node {
         if timeout(limit, drained).await.is_err() {
             tracing::warn!(target: "grid::node", %name, "calls still run at the end of the drain");
         }
-        // What is queued still goes out: each driver ends when its outbox is empty, or its peer does not read.
-        join_all(links.iter().map(|link| async {
+        // What is queued still goes out: each driver ends when its outbox is empty.
+        let written = join_all(links.iter().map(|link| async {
             link.outbox.finish();
             link.ended().await;
-        }))
-        .await;
+        }));
+        if timeout(self.shared.settings.timeouts.write, written).await.is_err() {
+            tracing::warn!(target: "grid::node", %name, "a peer does not take what is queued for it");
+        }
         self.close();
     }
 

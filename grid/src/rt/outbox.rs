@@ -13,7 +13,7 @@ use crate::wire::EncodedFrame;
 /// takes them out.
 ///
 /// Room is counted by a semaphore of bytes, so waiting is fair and cancel safe; frames that must not wait (pongs,
-/// refusals, cancellations) have a budget of their own.
+/// refusals) have a budget of their own.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     queue: Mutex<Queue>,
@@ -42,8 +42,17 @@ enum State {
 #[derive(Debug)]
 struct Queued {
     frame: EncodedFrame,
-    /// Bytes of room to give back, or none for a control frame.
-    room: Option<u32>,
+    cost: Cost,
+}
+
+/// What is given back when a frame is taken out.
+#[derive(Debug, Clone, Copy)]
+enum Cost {
+    /// Bytes of room.
+    Room(u32),
+    /// Bytes of the budget for frames that do not wait.
+    Control,
+    Nothing,
 }
 
 /// Room for a frame, which is not queued yet.
@@ -58,13 +67,20 @@ pub(crate) struct Room<'a> {
 impl Room<'_> {
     pub(crate) fn push(self) -> Result<(), Closed> {
         self.permit.forget();
-        self.outbox.enqueue(self.frame, self.bytes)
+        self.outbox.enqueue(self.frame, Cost::Room(self.bytes))
     }
 }
 
 /// The link is gone or going: nothing can be sent on it any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Closed;
+
+/// Where a control frame goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    First,
+    InOrder,
+}
 
 /// Why a control frame was not queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +124,7 @@ impl Outbox {
         match self.room.try_acquire_many(room) {
             Ok(permit) => {
                 permit.forget();
-                self.enqueue(frame, room).map_err(|Closed| TryPush::Closed)
+                self.enqueue(frame, Cost::Room(room)).map_err(|Closed| TryPush::Closed)
             }
             Err(TryAcquireError::NoPermits) => Err(TryPush::Full(frame)),
             Err(TryAcquireError::Closed) => Err(TryPush::Closed),
@@ -130,8 +146,18 @@ impl Outbox {
         Ok(Room { outbox: self, frame, bytes, permit })
     }
 
-    /// Queues a frame that must not wait.
-    pub(crate) fn push_control(&self, frame: EncodedFrame) -> Result<(), ControlRefused> {
+    /// Queues the cancellation of a call of ours, which must not wait and which no peer provoked.
+    ///
+    /// There is no limit here, as there are at most as many as calls were let in: those that are in flight, and those
+    /// whose requests there was room for since the writer wrote last.
+    pub(crate) fn push_cancellation(&self, frame: EncodedFrame) {
+        // On a link that is gone there is nothing to cancel.
+        let _gone: Result<(), Closed> = self.enqueue(frame, Cost::Nothing);
+    }
+
+    /// Queues a frame that must not wait. Pings and pongs of the link, which belong to no call, go before all else, so
+    /// that a peer is not taken for dead because of what is queued.
+    pub(crate) fn push_control(&self, frame: EncodedFrame, place: Place) -> Result<(), ControlRefused> {
         let mut queue = self.lock();
         if queue.state != State::Open {
             return Err(ControlRefused::Closed);
@@ -140,7 +166,11 @@ impl Outbox {
             return Err(ControlRefused::Overflow);
         }
         queue.control_bytes += frame.len();
-        queue.frames.push_back(Queued { frame, room: None });
+        let queued = Queued { frame, cost: Cost::Control };
+        match place {
+            Place::First => queue.frames.push_front(queued),
+            Place::InOrder => queue.frames.push_back(queued),
+        }
         drop(queue);
         self.writer.wake();
         Ok(())
@@ -159,9 +189,10 @@ impl Outbox {
         while taken < bytes {
             let Some(next) = queue.frames.pop_front() else { break };
             taken += next.frame.len();
-            match next.room {
-                Some(bytes) => room += usize::try_from(bytes).unwrap_or(usize::MAX),
-                None => queue.control_bytes -= next.frame.len(),
+            match next.cost {
+                Cost::Room(bytes) => room += usize::try_from(bytes).unwrap_or(usize::MAX),
+                Cost::Control => queue.control_bytes -= next.frame.len(),
+                Cost::Nothing => {}
             }
             into.push(next.frame);
         }
@@ -201,12 +232,12 @@ impl Outbox {
         self.writer.wake();
     }
 
-    fn enqueue(&self, frame: EncodedFrame, room: u32) -> Result<(), Closed> {
+    fn enqueue(&self, frame: EncodedFrame, cost: Cost) -> Result<(), Closed> {
         let mut queue = self.lock();
         if queue.state != State::Open {
             return Err(Closed);
         }
-        queue.frames.push_back(Queued { frame, room: Some(room) });
+        queue.frames.push_back(Queued { frame, cost });
         drop(queue);
         self.writer.wake();
         Ok(())
@@ -293,17 +324,17 @@ mod tests {
         assert_eq!(waiting.poll(cx), Poll::Ready(Err(Closed)));
         assert_eq!(take_all(&outbox), 1);
         assert_eq!(outbox.take(1, &mut Vec::new()), Taken::Finished);
-        assert_eq!(outbox.push_control(frame(1)), Err(ControlRefused::Closed));
+        assert_eq!(outbox.push_control(frame(1), Place::InOrder), Err(ControlRefused::Closed));
     }
 
     #[test]
     fn control_frames_do_not_wait_and_have_a_limit() {
         let outbox = Outbox::new(10, 64);
         outbox.try_push(frame(10)).unwrap();
-        assert_eq!(outbox.push_control(frame(20)), Ok(()));
-        assert_eq!(outbox.push_control(frame(20)), Ok(()));
-        assert_eq!(outbox.push_control(frame(20)), Err(ControlRefused::Overflow));
+        assert_eq!(outbox.push_control(frame(20), Place::InOrder), Ok(()));
+        assert_eq!(outbox.push_control(frame(20), Place::InOrder), Ok(()));
+        assert_eq!(outbox.push_control(frame(20), Place::InOrder), Err(ControlRefused::Overflow));
         assert_eq!(take_all(&outbox), 3);
-        assert_eq!(outbox.push_control(frame(20)), Ok(()));
+        assert_eq!(outbox.push_control(frame(20), Place::InOrder), Ok(()));
     }
 }

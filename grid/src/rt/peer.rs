@@ -1,11 +1,11 @@
 //! The lasting relation of this node to one other.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::counts::Counts;
 use super::link::Link;
 use super::node::Shared;
 use crate::error::{LinkError, ShutDown};
@@ -16,7 +16,7 @@ pub(crate) struct Peer {
     pub(crate) name: Arc<str>,
     pub(crate) shared: Arc<Shared>,
     state: watch::Sender<LinkState>,
-    past: Mutex<Totals>,
+    pub(crate) counts: Arc<Counts>,
 }
 
 /// What a peer's state is. The current link lives in it, so that link and state change as one.
@@ -31,20 +31,9 @@ pub(crate) enum LinkState {
     Closed,
 }
 
-/// Counts over all links of a peer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Totals {
-    pub(crate) bytes_in: u64,
-    pub(crate) bytes_out: u64,
-    pub(crate) messages_in: u64,
-    pub(crate) messages_out: u64,
-    pub(crate) links: u64,
-    pub(crate) last_ping: Option<Duration>,
-}
-
 impl Peer {
     pub(crate) fn new(name: Arc<str>, shared: Arc<Shared>) -> Self {
-        Self { name, shared, state: watch::Sender::new(LinkState::Down(None)), past: Mutex::default() }
+        Self { name, shared, state: watch::Sender::new(LinkState::Down(None)), counts: Arc::default() }
     }
 
     pub(crate) fn state(&self) -> LinkState {
@@ -79,7 +68,7 @@ impl Peer {
             *state = LinkState::Up(Arc::clone(link));
             true
         });
-        self.past().links += 1;
+        self.counts.links.fetch_add(1, Ordering::Relaxed);
         if let Some(older) = older {
             older.close(LinkError::Replaced);
         }
@@ -97,7 +86,6 @@ impl Peer {
             }
             _ => false,
         });
-        self.past().add(link);
     }
 
     /// An attempt to connect failed. Told only while there is no link.
@@ -129,18 +117,6 @@ impl Peer {
             link.close(LinkError::ShutDown);
         }
     }
-
-    pub(crate) fn totals(&self) -> Totals {
-        let mut totals = *self.past();
-        if let Some(link) = self.state().link() {
-            totals.add(link);
-        }
-        totals
-    }
-
-    fn past(&self) -> MutexGuard<'_, Totals> {
-        self.past.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl LinkState {
@@ -149,16 +125,5 @@ impl LinkState {
             Self::Up(link) | Self::Draining(link) => Some(link),
             Self::Down(_) | Self::Closed => None,
         }
-    }
-}
-
-impl Totals {
-    fn add(&mut self, link: &Link) {
-        let counts = &link.counts;
-        self.bytes_in += counts.bytes.read.load(Ordering::Relaxed);
-        self.bytes_out += counts.bytes.written.load(Ordering::Relaxed);
-        self.messages_in += counts.messages_in.load(Ordering::Relaxed);
-        self.messages_out += counts.messages_out.load(Ordering::Relaxed);
-        self.last_ping = counts.last_ping().or(self.last_ping);
     }
 }

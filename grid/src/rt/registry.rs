@@ -47,6 +47,8 @@ pub type Serving = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>>
 
 /// Serves one handler id, perhaps under a subroute.
 pub(crate) struct Handler {
+    /// The id that it was registered under. Under a subroute, the one in a request is not looked at.
+    pub(crate) id: HandlerId,
     /// What is served, for people: the service and method, or the id of a raw handler.
     pub(crate) label: Box<str>,
     pub(crate) subroute: Option<Arc<str>>,
@@ -57,8 +59,13 @@ pub(crate) struct Handler {
 
 impl fmt::Debug for Handler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { label, subroute, detach, serve: _ } = self;
-        f.debug_struct("Handler").field("label", label).field("subroute", subroute).field("detach", detach).finish()
+        let Self { id, label, subroute, detach, serve: _ } = self;
+        f.debug_struct("Handler")
+            .field("id", id)
+            .field("label", label)
+            .field("subroute", subroute)
+            .field("detach", detach)
+            .finish()
     }
 }
 
@@ -70,7 +77,8 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    pub(crate) fn insert(&mut self, id: HandlerId, handler: Handler) -> Result<(), StartError> {
+    pub(crate) fn insert(&mut self, handler: Handler) -> Result<(), StartError> {
+        let id = handler.id;
         if id.method() == 0 || id.service() == RESERVED_SERVICE {
             return Err(StartError::InvalidHandlerId(id, handler.label));
         }

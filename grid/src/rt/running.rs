@@ -16,6 +16,7 @@ use super::link::Link;
 pub(crate) struct Running {
     calls: Mutex<Calls>,
     max: usize,
+    bytes_max: usize,
     idle: Notify,
 }
 
@@ -24,6 +25,8 @@ struct Calls {
     tasks: HashMap<u64, Task>,
     /// Of the tasks, those that are not about to end.
     counted: usize,
+    /// Of the requests of those.
+    bytes: usize,
     by_mux: HashMap<u64, u64>,
     next_key: u64,
     closed: bool,
@@ -41,6 +44,8 @@ struct Task {
 pub(crate) struct Admission {
     link: Arc<Link>,
     key: u64,
+    /// The bytes of its request.
+    bytes: usize,
     counts: Counts,
 }
 
@@ -59,8 +64,8 @@ pub(crate) enum NotAdmitted {
 }
 
 impl Running {
-    pub(crate) fn new(max: usize) -> Self {
-        Self { calls: Mutex::default(), max, idle: Notify::new() }
+    pub(crate) fn new(max: usize, bytes_max: usize) -> Self {
+        Self { calls: Mutex::default(), max, bytes_max, idle: Notify::new() }
     }
 
     /// Takes this handler task down when the call is cancelled or the link ends.
@@ -115,22 +120,24 @@ impl Running {
 }
 
 impl Admission {
-    /// Lets a call in, or not.
-    pub(crate) fn new(link: Arc<Link>, mux: u64) -> Result<Self, NotAdmitted> {
+    /// Lets a call in whose request has so many bytes, or not.
+    pub(crate) fn new(link: Arc<Link>, mux: u64, bytes: usize) -> Result<Self, NotAdmitted> {
         let mut calls = link.running.lock();
         if calls.closed {
             return Err(NotAdmitted::Closed);
         }
-        if calls.counted >= link.running.max {
+        let too_many_bytes = calls.counted > 0 && calls.bytes + bytes > link.running.bytes_max;
+        if calls.counted >= link.running.max || too_many_bytes {
             return Err(NotAdmitted::Full);
         }
         calls.counted += 1;
+        calls.bytes += bytes;
         let key = calls.next_key;
         calls.next_key += 1;
         calls.tasks.insert(key, Task { mux, abort: None });
         calls.by_mux.insert(mux, key);
         drop(calls);
-        Ok(Self { link, key, counts: Counts::Yes })
+        Ok(Self { link, key, bytes, counts: Counts::Yes })
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {
@@ -144,7 +151,9 @@ impl Admission {
     /// Gives the place free, just before the answer goes out: the caller may make its next call as soon as it has it.
     pub(crate) fn free_place(&mut self) {
         if std::mem::replace(&mut self.counts, Counts::No) == Counts::Yes {
-            self.link.running.lock().counted -= 1;
+            let mut calls = self.link.running.lock();
+            calls.counted -= 1;
+            calls.bytes -= self.bytes;
         }
     }
 }

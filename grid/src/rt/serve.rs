@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use super::dispatch::Dispatcher;
-use super::inherit::{Inherited, serving};
+use super::inherit::{Inherited, Made, serving};
 use super::link::Link;
 use super::outbox::{Closed, Room};
 use super::registry::{Handler, Request};
@@ -36,7 +36,7 @@ pub(crate) fn serve(dispatcher: &Dispatcher, frame: Frame<'_>, message: &Bytes) 
         let text = format!("the metadata is more than the limit of {}", settings.limits.metadata_bytes_max);
         return refuse(link, call, RefusalReason::BadRequest, &text);
     }
-    let admission = match Admission::new(Arc::clone(link), call.mux()) {
+    let admission = match Admission::new(Arc::clone(link), call.mux(), frame.payload.len()) {
         Ok(admission) => admission,
         Err(NotAdmitted::Full) => {
             return refuse(link, call, RefusalReason::Overloaded, "too many calls are in flight");
@@ -44,10 +44,10 @@ pub(crate) fn serve(dispatcher: &Dispatcher, frame: Frame<'_>, message: &Bytes) 
         Err(NotAdmitted::Closed) => return,
     };
     let request = Request {
-        payload: message.slice_ref(frame.payload),
+        payload: owned(frame.payload, message),
         peer: Arc::clone(peer),
         mesh: Arc::clone(mesh),
-        handler: frame.head.handler,
+        handler: handler.id,
         subroute: handler.subroute.clone(),
         deadline: call.timeout().map(|timeout| Instant::now() + timeout),
         metadata: trailer.metadata,
@@ -75,8 +75,13 @@ pub(crate) fn serve(dispatcher: &Dispatcher, frame: Frame<'_>, message: &Bytes) 
 /// caller has stopped waiting. A detached handler goes on in each of these cases, and only its answer is dropped.
 async fn run(handler: Arc<Handler>, request: Request, call: ServerCall, mut admission: Admission, bytes_max: usize) {
     let deadline = request.deadline;
-    let inherited = Inherited { deadline, traceparent: traceparent(&request).map(Into::into) };
     let detach = handler.detach;
+    let inherited = Inherited {
+        // A detached handler outlives its call, and so do the calls that it makes.
+        deadline: deadline.filter(|_| !detach),
+        traceparent: traceparent(&request).map(Into::into),
+        made: Made::InHandler,
+    };
     // The handler's own function runs inside as well: it may panic before it gives a future.
     let handler = serving(inherited, async move { (handler.serve)(request).await });
     let handler = AssertUnwindSafe(handler).catch_unwind();
@@ -104,6 +109,16 @@ async fn run(handler: Arc<Handler>, request: Request, call: ServerCall, mut admi
     admission.free_place();
     if room.and_then(Room::push).is_err() {
         tracing::debug!(target: "grid::call", "nobody waits for the answer any more");
+    }
+}
+
+/// The bytes of a request, which its handler keeps. Those that are a small part of a large message are copied, so that
+/// they do not keep all of it.
+fn owned(payload: &[u8], message: &Bytes) -> Bytes {
+    if message.len() > SHARED_MAX && payload.len() < message.len() / 2 {
+        Bytes::copy_from_slice(payload)
+    } else {
+        message.slice_ref(payload)
     }
 }
 
@@ -152,5 +167,7 @@ fn traceparent(request: &Request) -> Option<&str> {
     request.metadata.iter().find(|(name, _)| **name == *TRACEPARENT).map(|(_, value)| &**value)
 }
 
+/// A message of this size is kept whole by any part of it: twice a full merge of a v1 peer.
+const SHARED_MAX: usize = 64 << 10;
 /// Bytes of the text of a refusal, which may be that of a panic. Fits the smallest that a message may be, 1 KiB.
 const REFUSAL_TEXT_MAX: usize = 512;

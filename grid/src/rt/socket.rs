@@ -4,7 +4,6 @@ use std::fmt;
 use std::io::{self, Error, ErrorKind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -12,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_util::io::poll_read_buf;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
+use super::counts::Counts;
 use super::websocket::{Inbox, Masks, Received, put_frame};
 use crate::error::LinkError;
 
@@ -23,30 +23,24 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
 /// Any byte stream.
 pub type BoxIo = Box<dyn Io>;
 
-/// Bytes as they went over a byte stream.
-#[derive(Debug, Default)]
-pub(crate) struct ByteCounts {
-    pub(crate) read: AtomicU64,
-    pub(crate) written: AtomicU64,
-}
-
 /// A counted byte stream, of which little is read before the handshake is over.
 pub(crate) struct Socket {
     io: BoxIo,
-    counts: Arc<ByteCounts>,
+    counts: Arc<Counts>,
     /// Bytes that may still be read in the handshake.
     budget: Option<usize>,
 }
 
 impl Socket {
-    /// `budget` bounds what is read until [`lift_budget`](Self::lift_budget).
+    /// `budget` bounds what is read until [`end_handshake`](Self::end_handshake).
     pub(crate) fn new(io: BoxIo, budget: usize) -> Self {
         Self { io, counts: Arc::default(), budget: Some(budget) }
     }
 
-    /// The handshake is over.
-    fn lift_budget(&mut self) {
+    fn end_handshake(&mut self, counts: &Arc<Counts>) {
         self.budget = None;
+        counts.add_bytes_of(&self.counts);
+        self.counts = Arc::clone(counts);
     }
 }
 
@@ -58,7 +52,7 @@ impl AsyncRead for Socket {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
         let read = buf.filled().len() - before;
-        self.counts.read.fetch_add(u64::try_from(read).unwrap_or(0), Ordering::Relaxed);
+        Counts::add(&self.counts.bytes_in, read);
         if let Some(budget) = &mut self.budget {
             *budget = budget.saturating_sub(read);
         }
@@ -69,7 +63,7 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
-        self.counts.written.fetch_add(u64::try_from(written).unwrap_or(0), Ordering::Relaxed);
+        Counts::add(&self.counts.bytes_out, written);
         match written {
             0 if !bytes.is_empty() => Poll::Ready(Err(ErrorKind::WriteZero.into())),
             _ => Poll::Ready(Ok(written)),
@@ -110,12 +104,9 @@ impl WebSocket {
         Self { socket, masks, inbox: Inbox::new(BytesMut::from(rest), theirs, message_bytes_max) }
     }
 
-    pub(crate) fn counts(&self) -> Arc<ByteCounts> {
-        Arc::clone(&self.socket.counts)
-    }
-
-    pub(crate) fn end_handshake(&mut self) {
-        self.socket.lift_budget();
+    /// From now on bytes are counted for this peer.
+    pub(crate) fn end_handshake(&mut self, counts: &Arc<Counts>) {
+        self.socket.end_handshake(counts);
     }
 
     pub(crate) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, LinkError>> {

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::error::{LinkError, Refusal};
 use crate::proto::{Cancel, ClientCall, Outcome};
-use crate::wire::{DecodeError, Frame};
+use crate::wire::Frame;
 
 /// Slots of waiting calls, in shards. A mux id names its slot, so that an answer finds its call by an index:
 ///
@@ -134,6 +134,9 @@ impl Table {
                 drop(slots);
                 return Poll::Pending;
             }
+            drop(slots);
+            drop(swapped);
+            slots = self.lock(shard);
         }
         match slots.vacate(index) {
             Slot::Ended(ended) => {
@@ -157,15 +160,15 @@ impl Table {
     }
 
     /// A frame of the peer for a call of ours. `message` is what the frame borrows from.
-    pub(crate) fn on_frame(&self, frame: &Frame<'_>, message: &Bytes) -> Result<Met, DecodeError> {
-        let Some((shard, index, wanted)) = self.place(frame.head.mux) else { return Ok(Met::Nobody) };
+    pub(crate) fn on_frame(&self, frame: &Frame<'_>, message: &Bytes) -> Met {
+        let Some((shard, index, wanted)) = self.place(frame.head.mux) else { return Met::Nobody };
         let mut slots = self.lock(shard);
-        let Some(slot) = slots.slots.get_mut(index) else { return Ok(Met::Nobody) };
-        let Slot::Waiting { generation, call, waker } = slot else { return Ok(Met::Nobody) };
+        let Some(slot) = slots.slots.get_mut(index) else { return Met::Nobody };
+        let Slot::Waiting { generation, call, waker } = slot else { return Met::Nobody };
         if *generation != wanted {
-            return Ok(Met::Nobody);
+            return Met::Nobody;
         }
-        if let Some(outcome) = call.on_frame(frame)? {
+        if let Some(outcome) = call.on_frame(frame) {
             let waker = waker.take();
             *slot = Slot::Ended(Ended::from_outcome(outcome, message));
             drop(slots);
@@ -173,7 +176,7 @@ impl Table {
                 waker.wake();
             }
         }
-        Ok(Met::Call)
+        Met::Call
     }
 
     /// Ends every call that waits, and lets none begin.
@@ -303,7 +306,7 @@ mod tests {
     }
 
     fn deliver(table: &Table, message: &Bytes) -> Met {
-        table.on_frame(&Frame::decode(message, Capabilities::V1).unwrap(), message).unwrap()
+        table.on_frame(&Frame::decode(message, Capabilities::V1).unwrap(), message)
     }
 
     fn poll(table: &Table, mux: u64) -> Poll<Ended> {

@@ -11,7 +11,7 @@ use tungstenite::handshake::machine::TryParse;
 use tungstenite::handshake::server::{Request, create_response, write_response};
 use tungstenite::http;
 use tungstenite::http::header::{
-    AUTHORIZATION, CONNECTION, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+    AUTHORIZATION, CONNECTION, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
     SEC_WEBSOCKET_PROTOCOL, UPGRADE,
 };
 
@@ -92,6 +92,10 @@ pub(crate) async fn accept(mut socket: Socket, settings: &Settings) -> Result<We
 pub(crate) fn answer(request: &Request, route: &str) -> Result<http::Response<()>, http::StatusCode> {
     if request.uri().path() != route {
         return Err(http::StatusCode::NOT_FOUND);
+    }
+    // Nodes send no origin. Browsers do, and would connect from any page that a user inside the network opens.
+    if request.headers().contains_key(ORIGIN) {
+        return Err(http::StatusCode::FORBIDDEN);
     }
     create_response(request).map_err(|error| match error {
         tungstenite::Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => {

@@ -27,6 +27,8 @@ pub(crate) enum DecodeError {
     Utf8(&'static str),
     #[error("crc mismatch: {given:#010x} given, {computed:#010x} computed")]
     Crc { given: u32, computed: u32 },
+    #[error("{0} comes twice")]
+    Repeated(&'static str),
     #[error("{0} is not a time that exists")]
     Time(&'static str),
 }

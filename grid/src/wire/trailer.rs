@@ -51,17 +51,19 @@ impl Trailer {
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         let mut trailer = Self::default();
+        let (mut trace, mut metadata) = (Seen::No, Seen::No);
         for _ in 0..reader.map_len("trailer")? {
             match reader.uint("a key of the trailer", u64::MAX)? {
-                KEY_TRACE => trailer.metadata.push((TRACEPARENT.into(), reader.str("trace context")?.into())),
+                KEY_TRACE => {
+                    trace.once("trace context")?;
+                    trailer.metadata.push((TRACEPARENT.into(), reader.str("trace context")?.into()));
+                }
                 KEY_METADATA => {
+                    metadata.once("metadata")?;
                     let pairs = reader.map_len("metadata")?;
                     if pairs > PAIRS_MAX {
-                        return Err(DecodeError::Overflow {
-                            field: "the number of metadata pairs",
-                            value: pairs.into(),
-                            max: PAIRS_MAX.into(),
-                        });
+                        let field = "the number of metadata pairs";
+                        return Err(DecodeError::Overflow { field, value: pairs.into(), max: PAIRS_MAX.into() });
                     }
                     for _ in 0..pairs {
                         let name = reader.str("a metadata name")?;
@@ -76,6 +78,22 @@ impl Trailer {
             }
         }
         Ok(trailer)
+    }
+}
+
+/// Whether a key came already. A repeated one would get around the bound on what one may hold.
+#[derive(PartialEq, Eq)]
+enum Seen {
+    No,
+    Yes,
+}
+
+impl Seen {
+    fn once(&mut self, key: &'static str) -> Result<(), DecodeError> {
+        match std::mem::replace(self, Self::Yes) {
+            Self::No => Ok(()),
+            Self::Yes => Err(DecodeError::Repeated(key)),
+        }
     }
 }
 
@@ -110,6 +128,8 @@ mod tests {
     fn a_claim_of_many_pairs_is_refused_before_memory_is_taken() {
         let claim = [0x81, 0x02, 0xdf, 0xff, 0xff, 0xff, 0xff];
         assert!(matches!(Trailer::decode(&claim), Err(DecodeError::Overflow { .. })));
+        let twice = [0x82, 0x02, 0x80, 0x02, 0x80];
+        assert_eq!(Trailer::decode(&twice), Err(DecodeError::Repeated("metadata")));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The WebSocket protocol itself, used well and badly.
 
-use grid::LinkError;
+use grid::{CallError, LinkError};
 use grid_tests::raw::{ECHO, Frame, LengthForm, RawPeer, Rig, SIDES, Side, WsFrame, frames_of, opcode};
 
 fn request() -> Vec<u8> {
@@ -16,9 +16,13 @@ async fn text_and_pong_frames_are_skipped() {
     for side in SIDES {
         let rig = Rig::new(side).await;
         let mut peer = rig.link().await;
-        for (code, payload) in
-            [(opcode::TEXT, &b""[..]), (opcode::TEXT, b"hello"), (opcode::PONG, b""), (opcode::PONG, b"unasked")]
-        {
+        for (code, payload) in [
+            (opcode::TEXT, &b""[..]),
+            (opcode::TEXT, b"hello"),
+            (opcode::TEXT, b"\xff\xfe"),
+            (opcode::PONG, b""),
+            (opcode::PONG, b"unasked"),
+        ] {
             peer.send_ws(&peer.ws(code, payload)).await;
             peer.send_message(request()).await;
             assert_eq!(peer.recv().await, answer());
@@ -104,17 +108,20 @@ async fn a_length_in_a_longer_form_is_taken_and_so_are_single_bytes() {
 
 #[tokio::test]
 async fn a_close_is_answered_with_its_code_and_ends_the_link() {
-    for side in [Side::Accepts] {
+    for side in SIDES {
         let rig = Rig::new(side).await;
-        for code in [&[][..], &1000_u16.to_be_bytes(), &1001_u16.to_be_bytes(), &4000_u16.to_be_bytes()] {
-            eprintln!("{side:?} {code:?}");
+        let codes = [vec![], vec![3, 232], vec![3, 233], vec![15, 160], b"\x03\xe8bye".to_vec(), vec![3, 232, 0xff]];
+        for payload in codes {
+            eprintln!("{side:?} {payload:?}");
             let mut peer = rig.link().await;
-            peer.send_message(request()).await;
-            assert_eq!(peer.recv().await, answer());
-            peer.send_ws(&peer.ws(opcode::CLOSE, code)).await;
+            let call = rig.call(1, "x");
+            peer.recv().await;
+            peer.send_ws(&peer.ws(opcode::CLOSE, &payload)).await;
             let close = peer.recv_ws().await;
-            assert_eq!((close.opcode, &*close.payload), (opcode::CLOSE, code));
+            // Without the reason.
+            assert_eq!((close.opcode, &*close.payload), (opcode::CLOSE, payload.get(..2).unwrap_or_default()));
             assert_eq!(peer.try_recv_ws().await, None);
+            assert!(matches!(call.await.unwrap(), Err(CallError::Disconnected(_))));
             assert!(matches!(rig.ended().await, LinkError::Closed(_)));
         }
         rig.finish().await;
