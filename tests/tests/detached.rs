@@ -1,5 +1,7 @@
 //! Methods whose handlers run to their end whatever becomes of the call. Under virtual time.
 
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use grid::{CallError, Context, Manager, ManagerBuilder};
@@ -17,11 +19,30 @@ trait Work {
     #[rpc(detach)]
     async fn detached(&self, cx: &Context, seconds: u32) -> u32;
 
+    /// Works for so many seconds, and then asks its caller how long it waits for the answer to that.
+    #[rpc(detach)]
+    async fn detached_nested(&self, cx: &Context, seconds: u32);
+
     /// Works for so many seconds, while somebody waits.
     async fn attached(&self, seconds: u32) -> u32;
 }
 
-struct Worker(Probe);
+#[grid::service(id = 4)]
+trait Remaining {
+    async fn remaining(&self, cx: &Context) -> Option<Duration>;
+}
+
+struct Teller;
+
+impl Remaining for Teller {
+    async fn remaining(&self, cx: &Context) -> Option<Duration> {
+        cx.remaining()
+    }
+}
+
+type Told = Arc<Mutex<Option<Result<Option<Duration>, CallError<Infallible>>>>>;
+
+struct Worker(Probe, Told);
 
 impl Worker {
     async fn work(&self, seconds: u32) -> u32 {
@@ -38,6 +59,12 @@ impl Work for Worker {
         self.work(seconds).await
     }
 
+    async fn detached_nested(&self, cx: &Context, seconds: u32) {
+        self.work(seconds).await;
+        let remaining = RemainingClient::new(cx.connection()).remaining().await;
+        self.1.lock().unwrap().replace(remaining);
+    }
+
     async fn attached(&self, seconds: u32) -> u32 {
         self.work(seconds).await
     }
@@ -48,23 +75,27 @@ struct Scene {
     left: Manager,
     right: Manager,
     probe: Probe,
+    /// What the nested call of a detached handler ended with.
+    told: Told,
 }
 
 impl Scene {
     async fn new() -> Self {
-        let (network, probe) = (Network::default(), Probe::default());
+        let (network, probe, told) = (Network::default(), Probe::default(), Told::default());
         let serve = |right: ManagerBuilder| {
-            right.serve(WorkServer::new(Worker(probe.clone()))).limits(|limits| limits.calls_in_max = 2)
+            right
+                .serve(WorkServer::new(Worker(probe.clone(), Arc::clone(&told))))
+                .limits(|limits| limits.calls_in_max = 2)
         };
-        let (left, right) = network.pair(|left| left, serve).await;
-        Self { network, left, right, probe }
+        let (left, right) = network.pair(|left| left.serve(RemainingServer::new(Teller)), serve).await;
+        Self { network, left, right, probe, told }
     }
 
     fn work(&self) -> WorkClient {
         WorkClient::new(only(&self.left))
     }
 
-    async fn started(&self, seconds: u32) -> JoinHandle<Result<u32, CallError<std::convert::Infallible>>> {
+    async fn started(&self, seconds: u32) -> JoinHandle<Result<u32, CallError<Infallible>>> {
         let call = tokio::spawn(self.work().detached(seconds).into_future());
         settle().await;
         assert_eq!(self.probe.visits().started, 1);
@@ -113,6 +144,16 @@ async fn a_detached_handler_outlives_its_link() {
     scene.assert_runs_to_its_end().await;
     within(only(&scene.left).ready()).await.expect("not shut down");
     assert_eq!(scene.work().attached(1).await, Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_calls_of_a_detached_handler_do_not_end_with_its_own() {
+    let scene = Scene::new().await;
+    let call = scene.work().detached_nested(5).timeout(SECOND).await;
+    assert_eq!(call, Err(CallError::DeadlineExceeded));
+    scene.assert_runs_to_its_end().await;
+    let told = scene.told.lock().unwrap().take();
+    assert_eq!(told, Some(Ok(Some(60 * SECOND))), "its own time was up long ago");
 }
 
 #[tokio::test(start_paused = true)]

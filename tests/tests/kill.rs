@@ -49,8 +49,11 @@ async fn every_call_has_one_outcome_when_its_process_is_killed() {
     // In flight at the other end is the one call that asks.
     assert_eq!(connection.single(2_u8, []).await, Ok(Bytes::from("1 0")));
     let after = resident_kib();
-    println!("{answered} answered, {disconnected} disconnected, {before} KiB before, {after} KiB after");
-    assert!(after < before + 4096, "{before} KiB before, {after} KiB after");
+    println!("{answered} answered, {disconnected} disconnected, {before:?} KiB before, {after:?} KiB after");
+    // Where the system does not tell, `huge.rs` and `leaks.rs` still count what is allocated.
+    if let (Some(before), Some(after)) = (before, after) {
+        assert!(after < before + 4096, "{before} KiB before, {after} KiB after");
+    }
 }
 
 /// Makes calls, and kills the other process once `kill_at` of them have ended.
@@ -120,8 +123,9 @@ fn free_name() -> String {
     format!("http://{}", listener.local_addr().expect("it is bound"))
 }
 
-fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+/// Memory of this process, as Linux tells it.
+fn resident_kib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
 }

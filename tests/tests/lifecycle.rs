@@ -143,6 +143,25 @@ async fn a_peer_that_falls_silent_is_dead_after_twenty_seconds_and_dialled_again
     assert_eq!(connected.elapsed(), 20 * SECOND, "a link that held is dialled again at once");
 }
 
+/// One direction is gone: pings of the one side arrive, and their answers do not.
+#[tokio::test(start_paused = true)]
+async fn a_link_that_carries_one_way_only_is_dead_after_twenty_seconds() {
+    let network = Network::default();
+    let (left, right) = network.pair(|left| left, echo).await;
+    let (near, far) = (only(&left), only(&right));
+    let connected = Instant::now();
+    network.hold_dialling();
+    let down = tokio::spawn({
+        let near = near.clone();
+        async move { state(&near, is_down).await }
+    });
+    let (why, at) = within(down).await.expect("no panic");
+    assert_eq!((why, at - connected), (State::Disconnected(Some(LinkError::Dead)), 20 * SECOND));
+    within(near.ready()).await.expect("not shut down");
+    assert_eq!(near.single(ECHO, "back").await, Ok(Bytes::from("back")));
+    assert_eq!((near.stats().reconnects, far.stats().reconnects), (1, 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_idle_link_lives_on_by_its_pings() {
     let network = Network::default();

@@ -104,6 +104,48 @@ async fn calls_beyond_what_a_node_takes_are_refused_at_once_and_the_rest_is_unha
 }
 
 #[tokio::test(start_paused = true)]
+async fn requests_beyond_the_bytes_that_a_node_takes_at_once_are_refused_unless_they_come_alone() {
+    const MAX: usize = 10_000;
+    let scene = Scene::new(unlimited, |right| right.limits(|limits| limits.calls_in_bytes_max = MAX)).await;
+    let sleeping = |bytes: usize| {
+        let mut payload = sleep_for(9 * SECOND).to_vec();
+        payload.resize(bytes, 7);
+        payload
+    };
+    for _ in 0..3 {
+        let alone = scene.connection().single(ECHO, vec![7; 10 * MAX]).await.map(|answer| answer.len());
+        assert_eq!(alone, Ok(10 * MAX), "it would never get through otherwise");
+        let running = [MAX / 2, MAX / 2].map(|bytes| scene.spawn(SLEEP, sleeping(bytes)));
+        settle().await;
+        let (reason, _) = refused(scene.connection().single(ECHO, "x").await);
+        assert_eq!(reason, RefusalReason::Overloaded);
+        for running in running {
+            assert!(within(running).await.expect("no panic").is_ok());
+        }
+    }
+    scene.assert_unharmed().await;
+}
+
+/// Cancellations are nothing that a peer provokes: those of one's own calls have no limit but that of the calls.
+#[tokio::test(start_paused = true)]
+async fn any_number_of_calls_may_be_dropped_while_the_link_is_held_up() {
+    let scene = Scene::new(|left| left.limits(|limits| limits.control_bytes_max = 1 << 10), unlimited).await;
+    scene.network.freeze();
+    let held_up = scene.spawn(ECHO, vec![0; 2 * LINK_BYTES]);
+    settle().await;
+    for _ in 0..20 {
+        let calls: Vec<_> = (0..500).map(|_| scene.spawn(HANG, "")).collect();
+        settle().await;
+        calls.iter().for_each(JoinHandle::abort);
+        settle().await;
+    }
+    assert_eq!(scene.connection().stats().calls_out, 1);
+    scene.network.thaw();
+    assert!(within(held_up).await.expect("no panic").is_ok());
+    scene.assert_unharmed().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_place_is_free_again_after_an_answer_a_deadline_and_a_cancellation() {
     let scene = Scene::new(unlimited, |right| right.limits(|limits| limits.calls_in_max = 1)).await;
     let connection = scene.connection();

@@ -13,6 +13,8 @@ const NESTED: u8 = 21;
 const NESTED_OWN: u8 = 22;
 /// The same from a task of its own.
 const SPAWNED: u8 = 23;
+/// The same with a tenant.
+const NESTED_CROWDED: u8 = 24;
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const OTHER_TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -34,6 +36,9 @@ fn serve(builder: ManagerBuilder) -> ManagerBuilder {
         .single(NESTED_OWN, |cx: Context, names: Bytes| async move {
             let call = cx.connection().single(TELL, names);
             Ok::<_, RemoteError>(call.metadata("traceparent", OTHER_TRACE).metadata("tenant", "green").await?)
+        })
+        .single(NESTED_CROWDED, |cx: Context, names: Bytes| async move {
+            Ok::<_, RemoteError>(cx.connection().single(TELL, names).metadata("tenant", "green").await?)
         })
         .single(SPAWNED, |cx, names| async { tokio::spawn(nested(cx, names)).await.expect("no panic") })
 }
@@ -130,6 +135,17 @@ async fn an_inherited_trace_context_of_any_length_leaves_the_link_alone() {
     let nested = call(&left, 30, "").metadata("traceparent", "t".repeat(1_000));
     assert_eq!(answer(nested).await, "the request of 20787 bytes is more than the limit of 19744");
     assert_eq!(only(&left).stats().reconnects, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inherited_trace_context_gives_way_to_the_metadata_of_the_call() {
+    let (left, _right) = mesh().await;
+    let nested = |bytes: usize| call(&left, NESTED, "traceparent").metadata("traceparent", "t".repeat(bytes));
+    // The limit of 8 KiB counts 32 bytes and the name for each pair.
+    let largest = (8 << 10) - 32 - "traceparent".len();
+    assert_eq!(answer(nested(largest)).await, "t".repeat(largest));
+    let crowded = call(&left, NESTED_CROWDED, "traceparent\ntenant").metadata("traceparent", "t".repeat(largest));
+    assert_eq!(answer(crowded).await, "-\ngreen");
 }
 
 #[tokio::test(start_paused = true)]

@@ -120,6 +120,10 @@ impl Oracle {
         assert!(took <= millis(plan.timeout), "{plan:?} took {took:?}");
         if matches!(end, "answer" | "error" | "panic") {
             assert!(took >= millis(plan.handler_takes), "{plan:?} took {took:?}");
+            assert!(
+                took <= millis(plan.handler_takes + 1),
+                "{plan:?} took {took:?}: woken by its answer, nothing later"
+            );
         }
         self.count(end);
     }

@@ -11,6 +11,7 @@ use grid_tests::memory::{LINK_BYTES, Network, settle, within};
 use grid_tests::mesh::only;
 use grid_tests::probe::{ECHO, HANG, Probe, SLEEP, Visits, echo, sleep_for};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 type Outcome = Result<Bytes, CallError<RemoteError>>;
 type Boxed = Pin<Box<CallFuture<Bytes, RemoteError>>>;
@@ -180,7 +181,9 @@ async fn a_call_that_moves_to_another_task_is_woken_there() {
         let call = tokio::spawn(call);
         settle().await;
         scene.network.thaw();
+        let thawed = Instant::now();
         assert_eq!(within(call).await.expect("no panic"), Ok(Bytes::from("x")), "{point:?}");
+        assert_eq!(thawed.elapsed(), Duration::ZERO, "{point:?}: woken by its answer, not by its deadline");
         scene.clogs.clear();
         settle().await;
     }

@@ -124,6 +124,18 @@ async fn a_node_that_leaves_finishes_the_calls_it_makes() {
     assert_eq!(start.elapsed(), 5 * SECOND);
 }
 
+/// New work of its own would keep the node from leaving; what a running handler needs does not.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_leaves_begins_no_calls_but_those_of_its_handlers() {
+    let scene = Scene::new().await;
+    let nested = scene.started(NESTED, "nested").await;
+    let shutdown = shutting_down(&scene.right).await;
+    let new = only(&scene.right).single(ECHO, "x").into_future().now_or_never();
+    assert_eq!(new, Some(Err(CallError::Cancelled)));
+    assert_eq!(within(nested).await.expect("no panic"), Ok(Bytes::from("nested")));
+    assert!(within(shutdown).await.expect("no panic") < 2 * SECOND);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_drain_ends_at_its_limit_whatever_runs() {
     let scene = Scene::new().await;

@@ -6,12 +6,12 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use grid::{BoxIo, Connector, Manager, State};
-use grid_tests::memory::{LINK_BYTES, Network, names, within};
+use grid::{BoxIo, CallError, Connector, Manager, State};
+use grid_tests::memory::{LINK_BYTES, Network, names, settle, within};
 use grid_tests::mesh::only;
 use grid_tests::probe::{ECHO, echo};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex, split};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// Carries [`BYTES_PER_SECOND`] in either direction.
 #[derive(Clone)]
@@ -70,4 +70,16 @@ async fn a_peer_that_is_busy_sending_one_large_message_is_not_taken_for_dead() {
     let answer = only(&left).single(ECHO, vec![7; minute]).timeout(Duration::from_secs(600)).await;
     assert_eq!(answer.map(|answer| answer.len()), Ok(minute));
     assert_eq!(only(&left).stats().reconnects, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_over_a_slow_link_ends_within_its_limits() {
+    let (left, right) = mesh().await;
+    let call = tokio::spawn(only(&right).single(ECHO, vec![7; BYTES_PER_SECOND * 600]).into_future());
+    settle().await;
+    let start = Instant::now();
+    within(right.shutdown()).await;
+    assert_eq!(start.elapsed(), Duration::from_secs(10 + 4), "for the call, and for what is queued");
+    assert_eq!(within(call).await.expect("no panic"), Err(CallError::Cancelled));
+    drop(left);
 }

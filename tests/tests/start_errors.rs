@@ -102,7 +102,7 @@ async fn a_route_that_is_no_absolute_path_is_an_error() {
 #[tokio::test]
 async fn each_limit_that_cannot_work_is_named() {
     type Change = fn(&mut Limits);
-    let cases: [(Change, &str); 11] = [
+    let cases: [(Change, &str); 12] = [
         (|limits| limits.message_bytes_max = 1023, "message_bytes_max cannot be 1023: at least 1 KiB"),
         (|limits| limits.message_bytes_max = (1 << 30) + 1, "message_bytes_max cannot be 1073741825: at most 1 GiB"),
         (|limits| limits.outbox_bytes_max = 1023, "outbox_bytes_max cannot be 1023: at least 1 KiB"),
@@ -114,6 +114,7 @@ async fn each_limit_that_cannot_work_is_named() {
             "calls_out_max cannot be 1048577: at most 1,048,576: a mux id keeps 20 bits for it",
         ),
         (|limits| limits.calls_in_max = 0, "calls_in_max cannot be 0: at least 1"),
+        (|limits| limits.calls_in_bytes_max = 1023, "calls_in_bytes_max cannot be 1023: at least 1 KiB"),
         (|limits| limits.guests_max = 0, "guests_max cannot be 0: at least 1"),
         (|limits| limits.handshakes_max = 0, "handshakes_max cannot be 0: at least 1"),
         (
@@ -130,12 +131,15 @@ async fn each_limit_that_cannot_work_is_named() {
 #[tokio::test]
 async fn each_timeout_that_cannot_work_is_named() {
     type Change = fn(&mut Timeouts);
-    let cases: [(Change, &str); 8] = [
+    let cases: [(Change, &str); 11] = [
         (|timeouts| timeouts.call = Duration::ZERO, "call cannot be 0ns: more than zero"),
         (|timeouts| timeouts.handshake = Duration::ZERO, "handshake cannot be 0ns: more than zero"),
         (|timeouts| timeouts.ping_interval = Duration::ZERO, "ping_interval cannot be 0ns: more than zero"),
         (|timeouts| timeouts.write = Duration::ZERO, "write cannot be 0ns: more than zero"),
         (|timeouts| timeouts.reconnect_min = Duration::ZERO, "reconnect_min cannot be 0ns: more than zero"),
+        (|timeouts| timeouts.drain = Duration::from_secs(31_536_001), "drain cannot be 31536001s: at most a year"),
+        (|timeouts| timeouts.call = Duration::from_secs(31_536_001), "call cannot be 31536001s: at most a year"),
+        (|timeouts| timeouts.write = Duration::from_secs(31_536_001), "write cannot be 31536001s: at most a year"),
         (|timeouts| timeouts.dead_after = Duration::from_secs(9), "dead_after cannot be 9s: at least ping_interval"),
         (
             |timeouts| timeouts.reconnect_max = Duration::from_millis(999),

@@ -172,6 +172,7 @@ async fn counts_do_not_go_back_at_any_moment() {
             while !stop.load(Ordering::Relaxed) {
                 grown(&connection, &mut last);
             }
+            grown(&connection, &mut last);
             last.reconnects
         })
     });
