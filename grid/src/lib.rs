@@ -58,24 +58,28 @@
 //! [`listen`](ManagerBuilder::listen) elsewhere; `Manager::router` (feature `axum`) mounts the node beside other routes;
 //! [`Manager::accept`] takes byte streams of any kind.
 //!
-//! **Connections.** [`Manager::connection`] gives a cheap handle that survives reconnects. [`Connection::ready`] waits
+//! **Connections.** [`Manager::connection`] gives a cheap handle that survives reconnects. Calls do not wait for a link:
+//! without one they end with [`CallError::Disconnected`] at once, also right after the start. [`Connection::ready`] waits
 //! for a link, [`Connection::changes`] watches it come and go, [`Connection::stats`] counts.
 //! [`Connection::subroute`] leads to one of several instances of a service, served with
 //! [`serve_at`](ManagerBuilder::serve_at).
 //!
 //! **Calls.** A method of a client gives a [`Call`], which starts when it is awaited: `kv.get("a").await`,
 //! `kv.get("a").timeout(Duration::from_millis(50)).await`. How it failed says [`CallError`]: whose fault it was, and for
-//! a [`Refusal`] why, so that a caller can tell what is worth trying again.
+//! a [`Refusal`] why, so that a caller can tell what is worth trying again. A call that is given no time has
+//! that of its method or [`Timeouts::call`], 60 s.
 //!
-//! **Handlers** are plain methods. One that takes `cx: &Context` learns who calls and how long is left, reaches other
-//! peers by [`Context::peer`], and can call its caller back by [`Context::connection`]. Calls that it makes inherit its
+//! **Handlers** are plain methods. One that takes `cx: &Context` learns who calls ([`Context::caller`]), how long is left
+//! ([`Context::remaining`]) and what the caller sent along by [`Call::metadata`] ([`Context::metadata`]). It reaches the
+//! peers of its own node by [`Context::peer`], and calls its caller back by [`Context::connection`]. Calls that it makes inherit its
 //! remaining time. A handler that panics ends its own call; the node goes on.
 //!
-//! **Guests.** [`grid::connect`](connect) connects a process that is no node of the mesh: a client, a job, a test. It
-//! can serve, too, and be called back.
+//! **Guests.** [`grid::connect`](connect) connects a process that is no node of the mesh: a client, a job, a test. The
+//! node must [`allow_guests`](ManagerBuilder::allow_guests), and the guest know the same secret. It can serve, too, and be
+//! called back: `grid::connect(url).shared_secret(secret).serve(ProgressServer::new(printer)).await?`.
 //!
-//! **Leaving.** [`Manager::shutdown`] refuses new calls, tells the peers, waits for running calls within a limit, and
-//! closes. Dropping the last [`Manager`] ends the node at once.
+//! **Leaving.** [`Manager::shutdown`] refuses new calls, tells the peers, waits for running calls for up to
+//! [`Timeouts::drain`], and closes. Dropping the last [`Manager`] ends the node at once.
 //!
 //! # One outcome
 //!

@@ -172,3 +172,17 @@ async fn a_peer_that_is_away_is_dialled_every_one_to_two_seconds_for_ever() {
     network.set_down(false);
     both_ready([&left, &right]).await;
 }
+
+/// On many threads the task that dials sees the end of its link before the end of its node.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_that_is_dropped_does_not_dial_again() {
+    let network = Network::default();
+    let node = network.builder("http://node:1").allow_guests().build().expect("it starts");
+    network.add(&node);
+    for dialled in 1..=200 {
+        let guest = grid::connect("http://node:1").connector(network.clone()).await.expect("it connects");
+        assert_eq!(network.dials().len(), dialled);
+        drop(guest);
+    }
+    assert_eq!(network.dials().len(), 200);
+}

@@ -9,7 +9,7 @@ use super::driver::Driver;
 use super::hello;
 use super::link::Link;
 use super::node::Mesh;
-use super::peer::Peer;
+use super::peer::{LinkState, Peer};
 use super::socket::Socket;
 use super::upgrade;
 use crate::error::LinkError;
@@ -23,7 +23,8 @@ pub(super) async fn dial_forever(peer: Arc<Peer>, mesh: Arc<Mesh>) {
     let closing = peer.shared.closing.clone();
     let dialling = async {
         loop {
-            if peer.shared.is_draining() {
+            // A node that ends closes its peers first: the end of a link may be seen before the end of the node.
+            if peer.shared.is_draining() || matches!(peer.state(), LinkState::Closed) {
                 return closing.cancelled().await;
             }
             let started = Instant::now();
