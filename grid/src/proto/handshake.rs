@@ -52,7 +52,8 @@ where
     /// # Errors
     /// The reason, which is sent to the dialling side.
     pub(crate) fn on_message(&self, message: &[u8]) -> Result<Acceptance, String> {
-        let frame = Frame::decode(message, Capabilities::V1).map_err(|error| format!("reading connect: {error}"))?;
+        let frame =
+            Frame::decode(message, Capabilities::V1).map_err(|error| format!("error parsing grid connect: {error}"))?;
         if frame.head.op != Op::Connect {
             return Err(format!("unexpected connect op: {:?}", frame.head.op));
         }
@@ -134,7 +135,7 @@ mod tests {
     fn each_fault_of_a_first_message_is_rejected_with_the_words_of_v1() {
         let rejected = |message: &[u8]| judge(message).unwrap_err();
         assert_eq!(judge(&message(Op::Connect, &good())).unwrap().id, [1; 16]);
-        assert!(rejected(b"\x97").starts_with("reading connect: "));
+        assert!(rejected(b"\x97").starts_with("error parsing grid connect: "));
         assert_eq!(rejected(&message(Op::Request, &good())), "unexpected connect op: Request");
         let stranger = Connect { host: "http://10.0.0.1:1", ..good() };
         assert_eq!(rejected(&message(Op::Connect, &stranger)), "unknown incoming host: http://10.0.0.1:1");
