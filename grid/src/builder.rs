@@ -16,12 +16,15 @@ use crate::auth::{SharedSecret, TokenSource, TokenValidator};
 use crate::connection::Connection;
 use crate::context::Context;
 use crate::error::{ConnectError, RemoteError, StartError};
-use crate::handler::{Service, register, register_raw};
+use crate::handler::{Service, register, register_raw, register_raw_stream};
+use crate::inbound::Inbound;
 use crate::limits::{Limits, Timeouts};
 use crate::manager::Manager;
+use crate::outbound::Outbound;
 use crate::proto::{Claim, GUEST};
 use crate::rt::{Attached, Guard, Guests, Node, Peer, Registry, Settings, dial_once, keep_connected};
 use crate::transport::{Connector, NodeName, Scheme, Tcp};
+use crate::windows::Windows;
 use crate::wire::HandlerId;
 
 /// What a node of the mesh and a guest have in common.
@@ -119,6 +122,20 @@ macro_rules! common_settings {
             R: Into<Option<Bytes>> + 'static,
         {
             self.common.register(|registry| register_raw(registry, id.into(), handler));
+            self
+        }
+
+        /// Serves a handler on streams of bytes, by this id. It gets the bytes that opened the stream, the items that
+        /// come, and where its own go; its end is the end of the call.
+        ///
+        /// A v1 peer must have the same [`Windows`] for it.
+        pub fn stream<H, F>(mut self, id: impl Into<HandlerId>, windows: impl Into<Windows>, handler: H) -> Self
+        where
+            H: Fn(Context, Bytes, Inbound<Bytes>, Outbound<Bytes>) -> F + Send + Sync + 'static,
+            F: Future<Output = Result<(), RemoteError>> + Send + 'static,
+        {
+            let windows = windows.into();
+            self.common.register(|registry| register_raw_stream(registry, id.into(), windows, handler));
             self
         }
 

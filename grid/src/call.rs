@@ -9,11 +9,18 @@ use tokio::time::Instant;
 
 use crate::call_future::CallFuture;
 use crate::connection::Connection;
+use crate::description::Codec;
 use crate::error::{CallError, CodecError, RemoteError};
+use crate::half::Half;
+use crate::inbound::Inbound;
+use crate::outbound::Outbound;
+use crate::outcome::Faults;
 use crate::rt::{Inherited, inherited};
+use crate::windows::Windows;
 use crate::wire::{HandlerId, PayloadBuf};
 
-/// A call that has not started: awaiting it sends the request and gives the answer.
+/// A call that has not started: awaiting it sends the request and gives the answer. For a stream it gives its halves, once
+/// the remote has answered that it runs the call.
 ///
 /// The arguments are already encoded, so nothing is borrowed from them.
 ///
@@ -36,13 +43,16 @@ pub struct Call<T, E> {
     pub(crate) deadline: Option<Instant>,
     pub(crate) inherited: Inherited,
     pub(crate) metadata: Vec<(Box<str>, Box<str>)>,
-    pub(crate) decoders: Decoders<T, E>,
+    pub(crate) shape: Shape<T, E>,
+    pub(crate) faults: Faults<E>,
 }
 
-/// How the two ends of a handler become values.
-pub(crate) struct Decoders<T, E> {
-    pub(crate) answer: fn(Bytes) -> Result<T, CodecError>,
-    pub(crate) error: fn(Bytes) -> Result<E, CodecError>,
+/// How what a call comes to becomes a value.
+pub(crate) enum Shape<T, E> {
+    /// The answer.
+    Single(fn(Bytes) -> Result<T, CodecError>),
+    /// The halves of an open stream.
+    Stream { windows: Windows, codec: Codec, open: fn(Half, Faults<E>) -> T },
 }
 
 impl<T, E> Call<T, E> {
@@ -50,7 +60,8 @@ impl<T, E> Call<T, E> {
         connection: Connection,
         handler: HandlerId,
         payload: Result<PayloadBuf, CodecError>,
-        decoders: Decoders<T, E>,
+        shape: Shape<T, E>,
+        faults: Faults<E>,
     ) -> Self {
         Self {
             connection,
@@ -62,7 +73,8 @@ impl<T, E> Call<T, E> {
             deadline: None,
             inherited: inherited(),
             metadata: Vec::new(),
-            decoders,
+            shape,
+            faults,
         }
     }
 
@@ -73,7 +85,8 @@ impl<T, E> Call<T, E> {
     }
 
     /// Ends the call with [`CallError::DeadlineExceeded`] if its answer has not come after this long, counted from when
-    /// it is first polled. Replaces the timeout of the method and [`Timeouts::call`](crate::Timeouts::call).
+    /// it is first polled; a stream, if it has not ended. Replaces the timeout of the method and
+    /// [`Timeouts::call`](crate::Timeouts::call), which streams do not have.
     ///
     /// Inside a handler, a call has at most what is left of the time of the call being served, unless that is detached.
     /// Tasks that a handler spawns inherit nothing. Less than a millisecond cannot be sent, and has always passed.
@@ -106,9 +119,21 @@ impl<T, E> Call<T, E> {
 
 impl Call<Bytes, RemoteError> {
     pub(crate) fn raw(connection: Connection, handler: HandlerId, payload: &[u8]) -> Self {
-        let decoders =
-            Decoders { answer: Ok, error: |text| Ok(RemoteError::new(String::from_utf8_lossy(&text).into_owned())) };
-        Self::new(connection, handler, Ok(PayloadBuf::copy_from(payload)), decoders)
+        Self::new(connection, handler, Ok(PayloadBuf::copy_from(payload)), Shape::Single(Ok), Faults::text())
+    }
+}
+
+/// What a stream of bytes opens into.
+pub(crate) type RawStream = (Outbound<Bytes>, Inbound<Bytes, RemoteError>);
+
+impl Call<RawStream, RemoteError> {
+    pub(crate) fn raw_stream(connection: Connection, handler: HandlerId, windows: Windows, payload: &[u8]) -> Self {
+        let open = |half: Half, faults| {
+            let outbound = Outbound::new(half.clone(), |_, item: &Bytes| Ok(PayloadBuf::copy_from(item)));
+            (outbound, Inbound::new(half, Ok, faults))
+        };
+        let shape = Shape::Stream { windows: windows.clamped(), codec: Codec::default(), open };
+        Self::new(connection, handler, Ok(PayloadBuf::copy_from(payload)), shape, Faults::text())
     }
 }
 

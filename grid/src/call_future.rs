@@ -1,22 +1,25 @@
-//! A call that runs: from its request to its one outcome.
+//! A call that runs: from its request to its one outcome, or, for a stream, to its opening.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::Span;
 
-use crate::call::{Call, Decoders};
+use crate::call::{Call, Shape};
 use crate::connection::Connection;
-use crate::error::{CallError, CodecError, LinkError, Refusal};
-use crate::proto::{Cancel, ClientCall};
-use crate::rt::{Closed, Ended, Link, LinkState, Made, NoSlot, TryPush};
-use crate::wire::{Capabilities, EncodedFrame, Flags, Header, Op, PayloadBuf, RefusalReason, TRACEPARENT, Trailer};
+use crate::error::{CallError, LinkError};
+use crate::half::Half;
+use crate::outcome::{Faults, not_connected};
+use crate::proto::{Cancel, ClientCall, End, Over};
+use crate::rt::{Closed, Ended, Link, Opening, Stream, TryPush};
+use crate::start::{Deadline, not_begun, span, trailer, usable_link};
+use crate::windows::Windows;
+use crate::wire::{Capabilities, EncodedFrame, Flags, Header, Op, PayloadBuf, Trailer};
 
 pin_project! {
     /// The future of a [`Call`]. Dropping it cancels the call, on the remote too.
@@ -45,23 +48,29 @@ enum Stage<T, E> {
     Done,
 }
 
-/// What is needed once the call has ended.
+/// What is needed once the call has ended, or the stream is open.
 struct Then<T, E> {
     connection: Connection,
-    decoders: Decoders<T, E>,
+    shape: Shape<T, E>,
+    faults: Faults<E>,
 }
 
 /// A slot in the table of a link. Dropping it gives the call up, and tells the remote if it knows of the call.
 struct Waiting {
     link: Arc<Link>,
-    mux: u64,
     slot: Slot,
 }
 
-#[derive(PartialEq, Eq)]
 enum Slot {
-    Held,
+    Single(u64),
+    Stream(Arc<Stream>),
     Vacated,
+}
+
+/// What a call comes to.
+enum Reached {
+    Ended(Ended),
+    Opened(Arc<Stream>),
 }
 
 type Outcome<T, E> = Result<T, CallError<E>>;
@@ -88,8 +97,8 @@ impl<T, E> Future for CallFuture<T, E> {
             *this.stage = started.stage;
         }
         let _entered = this.span.enter();
-        let ended = match poll_ended(this.stage, cx) {
-            Poll::Ready(ended) => ended,
+        let reached = match poll_reached(this.stage, cx) {
+            Poll::Ready(reached) => reached,
             Poll::Pending => {
                 let Some(timer) = this.timer.as_mut().as_pin_mut() else { return Poll::Pending };
                 ready!(timer.poll(cx));
@@ -98,22 +107,23 @@ impl<T, E> Future for CallFuture<T, E> {
                 return Poll::Ready(Err(CallError::DeadlineExceeded));
             }
         };
-        let (Stage::Sent { then, .. } | Stage::Sending { then, .. }) = std::mem::replace(this.stage, Stage::Done)
+        let (Stage::Sent { then, waiting } | Stage::Sending { then, waiting, .. }) =
+            std::mem::replace(this.stage, Stage::Done)
         else {
             unreachable!("only a call that was started ends");
         };
-        let outcome = then.outcome(ended);
+        let outcome = then.outcome(reached, &waiting.link);
         if let Err(error) = &outcome {
-            tracing::debug!(target: "grid::call", outcome = name_of(error), "failed");
+            tracing::debug!(target: "grid::call", outcome = error.name(), "failed");
         }
         Poll::Ready(outcome)
     }
 }
 
-fn poll_ended<T, E>(stage: &mut Stage<T, E>, cx: &mut Context<'_>) -> Poll<Ended> {
+fn poll_reached<T, E>(stage: &mut Stage<T, E>, cx: &mut Context<'_>) -> Poll<Reached> {
     if let Stage::Sending { room, waiting, .. } = stage {
         if let Err(Closed) = ready!(room.as_mut().poll(cx)) {
-            return Poll::Ready(waiting.link_ended());
+            return Poll::Ready(Reached::Ended(Ended::Link(waiting.link_error())));
         }
         waiting.on_sent();
         let Stage::Sending { waiting, then, .. } = std::mem::replace(stage, Stage::Done) else {
@@ -135,186 +145,106 @@ struct Started<T, E> {
 fn start<T, E>(mut call: Call<T, E>) -> Result<Started<T, E>, CallError<E>> {
     let link = usable_link(&call)?;
     let payload = call.payload.take().unwrap_or_else(|| Ok(PayloadBuf::new())).map_err(CallError::Encode)?;
-    let trailer = trailer(&mut call, &link)?;
+    let mut trailer = trailer(&mut call, &link)?;
     let size = payload.len() + trailer.metadata_bytes();
-    let limit = call.connection.peer().shared.settings.limits.message_bytes_max.saturating_sub(FRAME_OVERHEAD_MAX);
+    let limit = call.connection.peer().shared.settings.limits.payload_bytes_max();
     if size > limit {
         return Err(CallError::TooLarge { what: "the request", size, limit });
     }
-    let (deadline, deadline_ms) = deadline(&call, Instant::now()).ok_or(CallError::DeadlineExceeded)?;
-    let mux = link.table.insert().map_err(|error| not_begun(&call, error))?;
-    let waiting = Waiting { link, mux, slot: Slot::Held };
-    let span = span(&call, mux);
+    let deadline = Deadline::of(&call, Instant::now()).ok_or(CallError::DeadlineExceeded)?;
+    let (op, flags, slot) = match call.shape {
+        Shape::Single(_) => {
+            let mux = link.table.insert().map_err(|error| not_begun(&call, error))?;
+            (Op::Request, Flags::EOF, Slot::Single(mux))
+        }
+        Shape::Stream { windows, .. } => {
+            let granted = Opening::granted(&link, windows.outbound);
+            trailer.credits = link.capabilities.contains(Capabilities::CREDITS).then_some(granted);
+            let stream = insert_stream(&call, &link, windows, granted, deadline.at)?;
+            // v1 says at the opening that no items will follow.
+            let flags = if windows.inbound == 0 { Flags::EOF } else { Flags::NONE };
+            (Op::ConnectMux, flags, Slot::Stream(stream))
+        }
+    };
+    let waiting = Waiting { link, slot };
+    let span = span(&call, waiting.mux());
 
-    let header =
-        Header { handler: call.handler, deadline_ms, ..Header::new(Op::Request, mux, waiting.link.crc | Flags::EOF) };
+    let header = Header::new(op, waiting.mux(), waiting.link.crc | flags);
+    let header = Header { handler: call.handler, deadline_ms: deadline.millis, ..header };
     let subroute = call.connection.under().map(|subroute| subroute.id(call.handler));
     let frame = payload.seal(header, &trailer, subroute);
-    let then = Then { connection: call.connection, decoders: call.decoders };
+    let then = Then { connection: call.connection, shape: call.shape, faults: call.faults };
     let stage = match waiting.link.outbox.try_push(frame) {
         Ok(()) => {
             waiting.on_sent();
             Stage::Sent { waiting, then }
         }
         Err(TryPush::Full(frame)) => Stage::Sending { room: push(Arc::clone(&waiting.link), frame), waiting, then },
-        Err(TryPush::Closed) => return Err(then.not_connected(waiting.link_error())),
+        Err(TryPush::Closed) => return Err(not_connected(&waiting.link_error(), &then.connection)),
     };
-    Ok(Started { stage, deadline, span })
+    Ok(Started { stage, deadline: deadline.at, span })
+}
+
+fn insert_stream<T, E>(
+    call: &Call<T, E>,
+    link: &Link,
+    windows: Windows,
+    granted: u32,
+    deadline: Option<Instant>,
+) -> Result<Arc<Stream>, CallError<E>> {
+    let opening = Opening { windows, granted, credits: None, next_seq: 0, deadline };
+    let timeouts = &call.connection.peer().shared.settings.timeouts;
+    let stream = link.table.insert_stream(|mux| Stream::new(End::Caller, mux, link, &opening, timeouts));
+    stream.map_err(|error| not_begun(call, error))
 }
 
 fn push(link: Arc<Link>, frame: EncodedFrame) -> Pin<Box<dyn Future<Output = Result<(), Closed>> + Send>> {
     Box::pin(async move { link.outbox.push(frame).await })
 }
 
-/// The current link, if this call can be made on it.
-fn usable_link<T, E>(call: &Call<T, E>) -> Result<Arc<Link>, CallError<E>> {
-    let peer = call.connection.peer();
-    let refused = |reason, text| Err(CallError::Refused(Refusal::new(reason, text)));
-    if peer.shared.is_draining() && call.inherited.made == Made::Elsewhere {
-        return Err(CallError::Cancelled);
-    }
-    match peer.state() {
-        LinkState::Down(_) => Err(CallError::Disconnected(Arc::clone(&peer.name))),
-        LinkState::Closed => Err(CallError::Cancelled),
-        LinkState::Draining(link) => {
-            let why = link.draining().unwrap_or_default();
-            refused(RefusalReason::Draining, format!("{} is about to leave: {why}", peer.name))
-        }
-        // A v1 peer would close the link over such an id.
-        LinkState::Up(link)
-            if call.handler.service() > 0 && !link.capabilities.contains(Capabilities::WIDE_HANDLERS) =>
-        {
-            let text =
-                format!("{} speaks only v1, which knows service 0, and this is handler {}", peer.name, call.handler);
-            refused(RefusalReason::UnknownHandler, text)
-        }
-        LinkState::Up(link) => Ok(link),
-    }
-}
-
-/// What goes along with the request, if the peer can take it.
-fn trailer<T, E>(call: &mut Call<T, E>, link: &Link) -> Result<Trailer, CallError<E>> {
-    let limit = call.connection.peer().shared.settings.limits.metadata_bytes_max;
-    let mut trailer = Trailer { metadata: std::mem::take(&mut call.metadata), refusal: None };
-    let size = trailer.metadata_bytes();
-    if size > limit {
-        return Err(CallError::TooLarge { what: "the metadata", size, limit });
-    }
-    if !link.capabilities.contains(Capabilities::TRAILER) {
-        return Ok(Trailer::default());
-    }
-    if let Some(traceparent) = &call.inherited.traceparent
-        && !trailer.metadata.iter().any(|(name, _)| **name == *TRACEPARENT)
-    {
-        trailer.metadata.push((TRACEPARENT.into(), (&**traceparent).into()));
-        // The caller's own metadata comes first.
-        if trailer.metadata_bytes() > limit {
-            trailer.metadata.pop();
-        }
-    }
-    Ok(trailer)
-}
-
-/// When the call ends at the latest, and the same in whole milliseconds from now. `None`: it has passed.
-fn deadline<T, E>(call: &Call<T, E>, now: Instant) -> Option<(Option<Instant>, u32)> {
-    let settings = &call.connection.peer().shared.settings;
-    let fallback = call.timeout_default.unwrap_or(settings.timeouts.call);
-    let timeout = match (call.timeout, call.deadline) {
-        (Some(timeout), _) => Some(timeout),
-        (None, Some(_)) => None,
-        (None, None) => Some(fallback),
-    };
-    let until = |at: Instant| at.saturating_duration_since(now);
-    let left = [timeout, call.deadline.map(until), call.inherited.deadline.map(until)];
-    let left: Duration = left.into_iter().flatten().min()?;
-    // Rounded down, so that the remote does not wait longer than the caller.
-    let millis = u32::try_from(left.as_millis()).unwrap_or(u32::MAX);
-    (millis > 0).then(|| (now.checked_add(left), millis))
-}
-
-fn not_begun<T, E>(call: &Call<T, E>, error: NoSlot) -> CallError<E> {
-    let peer = &call.connection.peer().name;
-    match error {
-        NoSlot::Full(max) => {
-            let text = format!("{max} calls are in flight to {peer}, which is the limit of this side");
-            CallError::Refused(Refusal::new(RefusalReason::Overloaded, text))
-        }
-        NoSlot::Closed(LinkError::ShutDown) => CallError::Cancelled,
-        NoSlot::Closed(_) => CallError::Disconnected(Arc::clone(peer)),
-    }
-}
-
-/// For the log, which is not to show what a handler's error holds.
-fn name_of<E>(error: &CallError<E>) -> &'static str {
-    match error {
-        CallError::Remote(_) => "remote",
-        CallError::Refused(_) => "refused",
-        CallError::Disconnected(_) => "disconnected",
-        CallError::DeadlineExceeded => "deadline exceeded",
-        CallError::Cancelled => "cancelled",
-        CallError::TooLarge { .. } => "too large",
-        CallError::Encode(_) => "encode",
-        CallError::Decode(_) => "decode",
-    }
-}
-
-fn span<T, E>(call: &Call<T, E>, mux: u64) -> Span {
-    let (service, method) = call.label.unzip();
-    tracing::debug_span!(
-        target: "grid::call",
-        "call",
-        handler = %call.handler,
-        service,
-        method,
-        peer = call.connection.remote(),
-        mux,
-        subroute = call.connection.under().map(|subroute| &**subroute.route()),
-    )
-}
-
 impl<T, E> Then<T, E> {
-    fn outcome(&self, ended: Ended) -> Outcome<T, E> {
-        match ended {
-            Ended::Answer(payload) => (self.decoders.answer)(payload).map_err(CallError::Decode),
-            Ended::Error(payload) => Err(self.fault(payload)),
-            Ended::Refused(refusal) => Err(CallError::Refused(refusal)),
-            Ended::Violation(what) => Err(CallError::Decode(CodecError::new(what))),
-            Ended::Link(why) => Err(self.not_connected(why)),
-        }
-    }
-
-    /// The error of a handler. A v1 peer sends a text for all that can go wrong on its side, which need not be an `E`.
-    fn fault(&self, payload: bytes::Bytes) -> CallError<E> {
-        match (self.decoders.error)(payload.clone()) {
-            Ok(fault) => CallError::Remote(fault),
-            Err(error) => match std::str::from_utf8(&payload) {
-                Ok(text) => CallError::Refused(Refusal::new(RefusalReason::Unspecified, text)),
-                Err(_) => CallError::Decode(error),
-            },
-        }
-    }
-
-    fn not_connected(&self, why: LinkError) -> CallError<E> {
-        match why {
-            LinkError::ShutDown => CallError::Cancelled,
-            _ => CallError::Disconnected(Arc::clone(&self.connection.peer().name)),
+    fn outcome(self, reached: Reached, link: &Arc<Link>) -> Outcome<T, E> {
+        match (reached, self.shape) {
+            (Reached::Ended(Ended::Answer(payload)), Shape::Single(decode)) => {
+                decode(payload).map_err(CallError::Decode)
+            }
+            (Reached::Ended(ended), _) => Err(self.faults.error(ended, &self.connection)),
+            (Reached::Opened(stream), Shape::Stream { open, codec, .. }) => {
+                let link = Arc::clone(link);
+                Ok(open(Half { connection: self.connection, link, stream, codec }, self.faults))
+            }
+            (Reached::Opened(_), Shape::Single(_)) => unreachable!("a single request is not opened"),
         }
     }
 }
 
 impl Waiting {
+    fn mux(&self) -> u64 {
+        match &self.slot {
+            Slot::Single(mux) => *mux,
+            Slot::Stream(stream) => stream.mux,
+            Slot::Vacated => 0,
+        }
+    }
+
     fn on_sent(&self) {
-        self.link.table.on_sent(self.mux);
+        if let Slot::Single(mux) = self.slot {
+            self.link.table.on_sent(mux);
+        }
     }
 
-    fn poll(&mut self, cx: &Context<'_>) -> Poll<Ended> {
-        let ended = ready!(self.link.table.poll(self.mux, cx));
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<Reached> {
+        let reached = match &self.slot {
+            Slot::Single(mux) => Reached::Ended(ready!(self.link.table.poll(*mux, cx))),
+            Slot::Stream(stream) => match ready!(stream.poll_opened(cx)) {
+                Ok(()) => Reached::Opened(Arc::clone(stream)),
+                Err(Over::Because(ended)) => Reached::Ended(ended),
+                Err(Over::Finished) => unreachable!("a stream that finished was opened"),
+            },
+            Slot::Vacated => panic!("a call was polled after its end"),
+        };
         self.slot = Slot::Vacated;
-        Poll::Ready(ended)
-    }
-
-    fn link_ended(&self) -> Ended {
-        Ended::Link(self.link_error())
+        Poll::Ready(reached)
     }
 
     /// Why the outbox is closed. It takes nothing more during a shutdown, while the link still writes what is queued.
@@ -325,13 +255,16 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        if self.slot == Slot::Vacated {
-            return;
-        }
-        if let Some(Cancel::Tell) = self.link.table.cancel(self.mux)
-            && let Some(header) = ClientCall::cancel_frame(self.mux, self.link.capabilities, self.link.crc)
-        {
-            self.link.send_cancellation(header);
+        match &self.slot {
+            Slot::Vacated => {}
+            Slot::Stream(stream) => stream.cancel(&self.link, Ended::Cancelled),
+            Slot::Single(mux) => {
+                if let Some(Cancel::Tell) = self.link.table.cancel(*mux)
+                    && let Some(header) = ClientCall::cancel_frame(*mux, self.link.capabilities, self.link.crc)
+                {
+                    self.link.send_own(header, &Trailer::default());
+                }
+            }
         }
     }
 }
@@ -341,6 +274,3 @@ impl<T, E> fmt::Debug for CallFuture<T, E> {
         f.debug_struct("CallFuture").finish_non_exhaustive()
     }
 }
-
-/// What a frame needs around its payload and metadata: the tuple, the trailer's own bytes, subroute and checksum.
-const FRAME_OVERHEAD_MAX: usize = 256;

@@ -11,7 +11,10 @@ use futures_util::stream;
 
 use crate::call::Call;
 use crate::error::{LinkError, RemoteError, ShutDown, UnknownPeer};
+use crate::inbound::Inbound;
+use crate::outbound::Outbound;
 use crate::rt::{Guard, LinkState, Mesh, Peer};
+use crate::windows::Windows;
 use crate::wire::{HandlerId, Subroute};
 
 /// A cheap handle to the connection with another node. It survives reconnects; clones are the same connection.
@@ -75,6 +78,17 @@ impl Connection {
         Call::raw(self.clone(), handler.into(), payload.as_ref())
     }
 
+    /// Opens a stream to a handler by its id, with bytes for the opening and the items. The handler must be served with
+    /// the same [`Windows`] if the peer is a v1 one.
+    pub fn stream(
+        &self,
+        handler: impl Into<HandlerId>,
+        windows: impl Into<Windows>,
+        payload: impl AsRef<[u8]>,
+    ) -> Call<(Outbound<Bytes>, Inbound<Bytes, RemoteError>), RemoteError> {
+        Call::raw_stream(self.clone(), handler.into(), windows.into(), payload.as_ref())
+    }
+
     /// Whether there is a link right now.
     #[must_use]
     pub fn state(&self) -> State {
@@ -123,6 +137,8 @@ impl Connection {
             calls_out: link.map_or(0, |link| link.table.in_flight()),
             calls_in: link.map_or(0, |link| link.running.len()),
             reconnects: read(&counts.links).saturating_sub(1),
+            unread_bytes: link.map_or(0, |link| link.inflow.bytes()),
+            queued_bytes: link.map_or(0, |link| link.outbox.queued_bytes()),
             last_ping: counts.last_ping(),
         }
     }
@@ -193,6 +209,10 @@ pub struct ConnectionStats {
     pub calls_out: usize,
     /// Calls of the other side that run here, on the current link.
     pub calls_in: usize,
+    /// Bytes of items of streams that were received on the current link and not read yet.
+    pub unread_bytes: usize,
+    /// Bytes that wait to be written on the current link.
+    pub queued_bytes: usize,
     /// Links after the first one.
     pub reconnects: u64,
     /// The last measured round trip of a ping.

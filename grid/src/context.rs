@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::connection::Connection;
+use crate::description::Codec;
 use crate::error::UnknownPeer;
+use crate::half::Half;
 use crate::rt::{Mesh, Peer, Request};
 use crate::wire::HandlerId;
 
@@ -26,9 +28,12 @@ pub struct Context {
 
 impl Context {
     /// Takes a request apart.
-    pub(crate) fn new(request: Request) -> (Self, bytes::Bytes) {
-        let Request { payload, peer, mesh, handler, subroute, deadline, metadata } = request;
-        (Self { peer, mesh, handler, subroute, deadline, metadata }, payload)
+    pub(crate) fn new(request: Request) -> (Self, bytes::Bytes, Option<Half>) {
+        let Request { payload, peer, mesh, handler, subroute, deadline, metadata, stream } = request;
+        let context = Self { peer, mesh, handler, subroute, deadline, metadata };
+        let connection = context.connection();
+        let half = stream.map(|(link, stream)| Half { connection, link, stream, codec: Codec::default() });
+        (context, payload, half)
     }
 
     /// The name of the node that calls; `guest://..` for a guest.

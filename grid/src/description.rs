@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::windows::Windows;
 use crate::wire::HandlerId;
 
 /// Implemented by the generated client and server of a service.
@@ -67,6 +68,36 @@ pub struct ArgumentDescription {
 pub enum MethodKind {
     /// One request, one response.
     Single,
+    /// One request, a stream of responses.
+    Responses {
+        /// Responses that may be on their way.
+        out_window: u32,
+    },
+    /// A stream of requests, one response.
+    Requests {
+        /// Requests that may be on their way.
+        in_window: u32,
+    },
+    /// Streams in both directions.
+    TwoWay {
+        /// Items that may be on their way into the handler.
+        in_window: u32,
+        /// Items that may be on their way out of the handler.
+        out_window: u32,
+    },
+}
+
+impl MethodKind {
+    /// The windows of a stream; a single request has none.
+    #[must_use]
+    pub fn windows(&self) -> Option<Windows> {
+        match *self {
+            Self::Single => None,
+            Self::Responses { out_window } => Some(Windows::responses(out_window)),
+            Self::Requests { in_window } => Some(Windows::requests(in_window)),
+            Self::TwoWay { in_window, out_window } => Some(Windows { inbound: in_window, outbound: out_window }),
+        }
+    }
 }
 
 /// How values become msgpack.

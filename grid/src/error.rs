@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::rt::StreamEnded;
 use crate::wire::{HandlerId, RefusalReason};
 
 /// How a call ended, other than with its answer. It tells whose fault that was.
@@ -27,8 +28,8 @@ pub enum CallError<E> {
     /// The deadline passed before the answer came. The remote drops its handler at about the same time.
     #[error("deadline exceeded")]
     DeadlineExceeded,
-    /// The node on this side was shut down while the call ran.
-    #[error("cancelled: this node was shut down")]
+    /// This side ended the call: the node was shut down, or the other half of a stream was dropped before its end.
+    #[error("cancelled by this side")]
     Cancelled,
     /// The request is larger than may be sent. Nothing was sent.
     #[error("{what} of {size} bytes is more than the limit of {limit}")]
@@ -43,9 +44,59 @@ pub enum CallError<E> {
     /// The arguments could not be encoded. Nothing was sent.
     #[error("cannot encode the arguments: {0}")]
     Encode(CodecError),
-    /// The answer could not be decoded.
+    /// The answer, or an item, could not be decoded.
     #[error("cannot decode the answer: {0}")]
     Decode(CodecError),
+}
+
+impl<E> CallError<E> {
+    /// For the log, which is not to show what a handler's error holds.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Remote(_) => "remote",
+            Self::Refused(_) => "refused",
+            Self::Disconnected(_) => "disconnected",
+            Self::DeadlineExceeded => "deadline exceeded",
+            Self::Cancelled => "cancelled",
+            Self::TooLarge { .. } => "too large",
+            Self::Encode(_) => "encode",
+            Self::Decode(_) => "decode",
+        }
+    }
+}
+
+/// Why an item of a stream was not sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The call has ended. How is told by the half that reads: the [`Inbound`](crate::Inbound), or the
+    /// [`AnswerFuture`](crate::AnswerFuture).
+    #[error("the call has ended; its other half tells how")]
+    Ended,
+    /// The item is larger than may be sent. The stream goes on.
+    #[error("the item of {size} bytes is more than the limit of {limit}")]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+        /// The limit in bytes, see [`Limits::message_bytes_max`](crate::Limits::message_bytes_max).
+        limit: usize,
+    },
+    /// The item could not be encoded. The stream goes on.
+    #[error("cannot encode the item: {0}")]
+    Encode(CodecError),
+}
+
+impl From<StreamEnded> for SendError {
+    fn from(StreamEnded: StreamEnded) -> Self {
+        Self::Ended
+    }
+}
+
+impl From<SendError> for RemoteError {
+    /// So that a handler whose error is a text can end with `?` on what it sends.
+    fn from(error: SendError) -> Self {
+        Self::new(error.to_string())
+    }
 }
 
 /// The error of a handler as a text, which is all that v1 peers know.

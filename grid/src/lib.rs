@@ -131,6 +131,7 @@
 //!
 //! - `axum`: `Manager::router`, to mount a node on a router beside other routes.
 
+mod answer_future;
 mod arguments;
 mod auth;
 #[cfg(feature = "axum")]
@@ -143,19 +144,26 @@ mod connection;
 mod context;
 mod description;
 mod error;
+mod half;
 mod handler;
+mod inbound;
 mod limits;
 mod manager;
+mod outbound;
+mod outcome;
 mod proto;
 mod rt;
+mod start;
 mod transport;
 mod types;
+mod windows;
 mod wire;
 
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
 
+pub use answer_future::AnswerFuture;
 pub use builder::{Connect, ManagerBuilder, connect};
 pub use call::Call;
 pub use call_future::CallFuture;
@@ -163,12 +171,16 @@ pub use connection::{Connection, ConnectionStats, State};
 pub use context::Context;
 pub use description::{ArgumentDescription, Codec, Describe, MethodDescription, MethodKind, ServiceDescription};
 pub use error::{
-    CallError, CodecError, ConnectError, LinkError, Refusal, RemoteError, ShutDown, StartError, UnknownPeer,
+    CallError, CodecError, ConnectError, LinkError, Refusal, RemoteError, SendError, ShutDown, StartError, UnknownPeer,
 };
+pub use futures_core::Stream;
 pub use grid_macros::service;
 pub use handler::Service;
+pub use inbound::Inbound;
 pub use limits::{Limits, Timeouts};
 pub use manager::Manager;
+pub use outbound::Outbound;
 pub use proto::Claim;
 pub use transport::{BoxIo, Connector, Io};
+pub use windows::Windows;
 pub use wire::{HandlerId, RefusalReason};

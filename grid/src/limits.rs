@@ -36,6 +36,12 @@ pub struct Limits {
     /// Bytes of the requests of those calls. Default 256 MiB: eight of the largest messages. The excess is
     /// refused as overloaded, unless no other call runs.
     pub calls_in_bytes_max: usize,
+    /// Bytes of items of streams that were received and that nobody has read yet. Default 128 MiB: a full window of items
+    /// of 2 MiB.
+    ///
+    /// Above half of it credits are withheld: a stream whose items are read gets one at a time, others none. What was
+    /// granted before may still come; an item beyond the limit ends its stream, refused as overloaded.
+    pub unread_bytes_max: usize,
     /// Bytes of metadata of one call, to be sent or taken: of names and values, and 32 for each pair. Default 8 KiB,
     /// what HTTP servers take of headers.
     pub metadata_bytes_max: usize,
@@ -54,6 +60,7 @@ impl Default for Limits {
             calls_out_max: 1 << 16,
             calls_in_max: 1 << 14,
             calls_in_bytes_max: 256 << 20,
+            unread_bytes_max: 128 << 20,
             metadata_bytes_max: 8 << 10,
             guests_max: 1 << 10,
             handshakes_max: 128,
@@ -62,6 +69,11 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// What a payload and its metadata may be, so that the frame around them fits a message.
+    pub(crate) fn payload_bytes_max(&self) -> usize {
+        self.message_bytes_max.saturating_sub(FRAME_OVERHEAD_MAX)
+    }
+
     pub(crate) fn validate(&self) -> Result<(), StartError> {
         let least = [
             ("message_bytes_max", self.message_bytes_max, 1 << 10, "at least 1 KiB"),
@@ -70,6 +82,7 @@ impl Limits {
             ("calls_out_max", self.calls_out_max, 1, "at least 1"),
             ("calls_in_max", self.calls_in_max, 1, "at least 1"),
             ("calls_in_bytes_max", self.calls_in_bytes_max, 1 << 10, "at least 1 KiB"),
+            ("unread_bytes_max", self.unread_bytes_max, 1 << 10, "at least 1 KiB"),
             ("guests_max", self.guests_max, 1, "at least 1"),
             ("handshakes_max", self.handshakes_max, 1, "at least 1"),
         ];
@@ -103,6 +116,14 @@ pub struct Timeouts {
     /// A peer whose last pong is this long ago at a ping, and from which nothing has come since the ping before, is taken
     /// for dead. Default 20 s, as v1 has it.
     pub dead_after: Duration,
+    /// Between two pings of one stream, by the side that made the call. Default 15 s, as v1 has it.
+    pub stream_ping_interval: Duration,
+    /// A stream from whose handler nothing was heard for this long, pongs included, ends as if the remote had dropped it.
+    /// Default 30 s, as v1 has it.
+    pub stream_dead_after: Duration,
+    /// A stream from whose caller nothing was heard for this long, pings included, is given up and its handler dropped.
+    /// Default 60 s, as v1 has it.
+    pub stream_abandoned_after: Duration,
     /// A peer that takes no byte for this long while bytes wait is dropped. Default 4 s, as v1 has it.
     pub write: Duration,
     /// Starts of connection attempts are at least this far apart, after the first one that follows a link that held.
@@ -124,6 +145,9 @@ impl Default for Timeouts {
             handshake: Duration::from_secs(5),
             ping_interval: Duration::from_secs(10),
             dead_after: Duration::from_secs(20),
+            stream_ping_interval: Duration::from_secs(15),
+            stream_dead_after: Duration::from_secs(30),
+            stream_abandoned_after: Duration::from_secs(60),
             write: Duration::from_secs(4),
             reconnect_min: Duration::from_secs(1),
             reconnect_max: Duration::from_secs(2),
@@ -142,19 +166,32 @@ impl Timeouts {
             ("call", self.call),
             ("handshake", self.handshake),
             ("ping_interval", self.ping_interval),
+            ("stream_ping_interval", self.stream_ping_interval),
             ("write", self.write),
             ("reconnect_min", self.reconnect_min),
         ];
         if let Some((name, value)) = positive.into_iter().find(|(_, value)| value.is_zero()) {
             return invalid(name, value, "more than zero");
         }
-        let bounded = [("dead_after", self.dead_after), ("reconnect_max", self.reconnect_max), ("drain", self.drain)];
+        let bounded = [
+            ("dead_after", self.dead_after),
+            ("stream_dead_after", self.stream_dead_after),
+            ("stream_abandoned_after", self.stream_abandoned_after),
+            ("reconnect_max", self.reconnect_max),
+            ("drain", self.drain),
+        ];
         let longest = positive.into_iter().chain(bounded).find(|(_, value)| *value > LONGEST);
         if let Some((name, value)) = longest {
             return invalid(name, value, "at most a year");
         }
         if self.dead_after < self.ping_interval {
             return invalid("dead_after", self.dead_after, "at least ping_interval");
+        }
+        if self.stream_dead_after < self.stream_ping_interval {
+            return invalid("stream_dead_after", self.stream_dead_after, "at least stream_ping_interval");
+        }
+        if self.stream_abandoned_after < self.stream_ping_interval {
+            return invalid("stream_abandoned_after", self.stream_abandoned_after, "at least stream_ping_interval");
         }
         if self.reconnect_max < self.reconnect_min {
             return invalid("reconnect_max", self.reconnect_max, "at least reconnect_min");
@@ -163,6 +200,8 @@ impl Timeouts {
     }
 }
 
+/// What a frame needs around its payload and metadata: the tuple, the trailer's own bytes, subroute and checksum.
+const FRAME_OVERHEAD_MAX: usize = 256;
 /// Times are added to the clock, which has an end.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 

@@ -112,10 +112,10 @@ fn call(service: &Service, method: &Method) -> TokenStream {
     let answer = &method.answer;
     let description = super::description_name(method);
     let arguments = arguments(service, method);
-    let function = if method.error.is_some() { quote!(call) } else { quote!(call_infallible) };
+    let faults = if method.error.is_some() { quote!(typed) } else { quote!(none) };
     let call = quote_spanned! {Span::mixed_site()=>
         <#answer as #grid::__private::AnswerType<_>>::received(
-            #grid::__private::#function(&self.connection, &Self::#description, #arguments)
+            #grid::__private::call(&self.connection, &Self::#description, #arguments, #grid::__private::Faults::#faults())
         )
     };
     match &method.error {

@@ -72,18 +72,8 @@ impl ClientCall {
                 None => Outcome::Error(frame.payload),
             },
             Op::Response | Op::MuxServerMsg => Outcome::Answer(frame.payload),
-            Op::MuxConnectError => {
-                let text = MuxConnectError::decode(frame.payload)
-                    .map_or("an unreadable refusal", |body| body.error)
-                    .as_bytes();
-                Outcome::Refused(refusal.unwrap_or(RefusalReason::Unspecified), text)
-            }
-            Op::DisconnectClientMux if frame.head.flags.contains(Flags::ERROR) => {
-                Outcome::Refused(RefusalReason::Unspecified, frame.payload)
-            }
-            Op::DisconnectClientMux => Outcome::Refused(RefusalReason::Unspecified, b"remote disconnected"),
             // An acknowledgement means something to streams only.
-            _ => return None,
+            _ => return refused(frame),
         })
     }
 
@@ -99,6 +89,22 @@ impl ClientCall {
     /// it is not told.
     pub(crate) fn cancel_frame(mux: u64, peer: Capabilities, crc: Flags) -> Option<Header> {
         peer.contains(Capabilities::CANCEL).then(|| Header::new(Op::DisconnectServerMux, mux, crc))
+    }
+}
+
+/// What the remote says when it does not run a call, or drops it.
+pub(super) fn refused<'a>(frame: &Frame<'a>) -> Option<Outcome<'a>> {
+    match frame.head.op {
+        Op::MuxConnectError => {
+            let reason = frame.trailer.as_ref().and_then(|trailer| trailer.refusal);
+            let text = MuxConnectError::decode(frame.payload).map_or("an unreadable refusal", |body| body.error);
+            Some(Outcome::Refused(reason.unwrap_or(RefusalReason::Unspecified), text.as_bytes()))
+        }
+        Op::DisconnectClientMux if frame.head.flags.contains(Flags::ERROR) => {
+            Some(Outcome::Refused(RefusalReason::Unspecified, frame.payload))
+        }
+        Op::DisconnectClientMux => Some(Outcome::Refused(RefusalReason::Unspecified, b"remote disconnected")),
+        _ => None,
     }
 }
 

@@ -6,10 +6,18 @@
 mod client_call;
 mod handshake;
 mod liveness;
+mod pulse;
+mod receiving;
+mod sending;
 mod server_call;
+mod window;
 
 pub(crate) use client_call::{Cancel, ClientCall, Outcome};
 pub use handshake::Claim;
 pub(crate) use handshake::{Acceptance, Acceptor, GUEST, dialled, is_guest};
 pub(crate) use liveness::{Beat, Liveness, Moved};
+pub(crate) use pulse::{Pulse, PulseBeat};
+pub(crate) use receiving::{Event, Over, Receiving, Take};
+pub(crate) use sending::{End, Sending, Size};
 pub(crate) use server_call::{Reply, ServerCall};
+pub(crate) use window::{Credits, Memory, Window};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::sending::{Size, zero_if_empty};
 use crate::wire::{
     EncodedFrame, Flags, Frame, HandlerId, Header, MuxConnectError, Op, PayloadBuf, RefusalReason, Trailer,
 };
@@ -27,6 +28,24 @@ pub(crate) enum Reply {
     Failed(RefusalReason, Box<str>),
 }
 
+impl Reply {
+    /// The end of a stream. To a v1 peer the answer has gone before it, and a reason means nothing.
+    pub(crate) fn of_stream(self, with_reason: bool) -> (Flags, PayloadBuf, Trailer) {
+        let size = |payload: &PayloadBuf| if payload.is_empty() { Size::Empty } else { Size::Some };
+        let mut trailer = Trailer::default();
+        let (flags, payload) = match self {
+            Self::Answer(payload) => (zero_if_empty(size(&payload)), payload),
+            Self::Nil => (Flags::NONE, PayloadBuf::with_capacity(0)),
+            Self::Error(payload) => (Flags::ERROR | zero_if_empty(size(&payload)), payload),
+            Self::Failed(reason, text) => {
+                trailer.refusal = with_reason.then_some(reason);
+                (Flags::ERROR, PayloadBuf::copy_from(text.as_bytes()))
+            }
+        };
+        (flags, payload, trailer)
+    }
+}
+
 impl ServerCall {
     /// `crc` is this side's own setting, whatever the request carried.
     pub(crate) fn on_request(frame: &Frame<'_>, crc: Flags) -> Self {
@@ -36,6 +55,10 @@ impl ServerCall {
 
     pub(crate) fn handler(&self) -> HandlerId {
         self.request.handler
+    }
+
+    pub(crate) fn seq(&self) -> u32 {
+        self.request.seq
     }
 
     pub(crate) fn mux(&self) -> u64 {
@@ -86,7 +109,7 @@ mod tests {
             deadline_ms: 4999,
             ..Header::new(Op::Request, 77, Flags::CRC | Flags::EOF)
         };
-        let trailer = Trailer { metadata: vec![("k".into(), "v".into())], refusal: None };
+        let trailer = Trailer { metadata: vec![("k".into(), "v".into())], ..Trailer::default() };
         let subroute = Subroute::new("a/b").id(HandlerId::from(10));
         PayloadBuf::copy_from(b"ping").seal(header, &trailer, Some(subroute))
     }

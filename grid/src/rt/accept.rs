@@ -19,10 +19,10 @@ impl Node {
         let closing = self.shared.closing.clone();
         let accepting = async {
             loop {
-                // A permit first: beyond the limit of handshakes, connections wait in the queue of the system.
-                let Ok(permit) = Arc::clone(&self.handshakes).acquire_owned().await else { return };
                 match listener.accept().await {
                     Ok((stream, _)) => {
+                        // Beyond the limit of handshakes, this one waits here and others in the queue of the system.
+                        let Ok(permit) = Arc::clone(&self.handshakes).acquire_owned().await else { return };
                         if let Err(error) = stream.set_nodelay(true) {
                             tracing::debug!(target: "grid::link", %error, "cannot set nodelay");
                         }
@@ -95,6 +95,7 @@ impl Node {
     async fn drive_accepted(&self, accepted: Result<Accepted, LinkError>) {
         match accepted {
             Ok((ws, link, peer)) => {
+                self.shared.strangers.forget_all();
                 let driver = hello::driver(ws, link, &peer, &self.mesh);
                 Attached::new(peer, driver).drive().await;
             }

@@ -8,12 +8,12 @@ use tokio::time::Instant;
 use super::link::Link;
 use super::node::Mesh;
 use super::peer::Peer;
-use super::serve::{serve, unknown};
+use super::serve::serve;
+use super::serve_stream;
+use super::table::Met;
 use crate::error::LinkError;
-use crate::proto::{Liveness, ServerCall};
-use crate::wire::{
-    Capabilities, DecodeError, Flags, Frame, Header, Op, PayloadBuf, Ping, Pong, RefusalReason, Trailer, elements,
-};
+use crate::proto::Liveness;
+use crate::wire::{Capabilities, DecodeError, Flags, Frame, Header, Op, PayloadBuf, Ping, Pong, Trailer, elements};
 
 /// Takes the frames of one link to the calls and handlers they are for. Runs in the driver, and waits for nothing.
 #[derive(Debug)]
@@ -49,20 +49,23 @@ impl Dispatcher {
     fn on_frame(&mut self, frame: Frame<'_>, message: &Bytes) {
         tracing::trace!(target: "grid::frame", op = ?frame.head.op, mux = frame.head.mux, seq = frame.head.seq, bytes = frame.payload.len());
         match frame.head.op {
-            Op::Request => serve(self, frame, message),
-            Op::ConnectMux => self.refuse_stream(&frame),
-            Op::Response | Op::MuxServerMsg | Op::MuxConnectError | Op::DisconnectClientMux | Op::AckMux => {
-                self.link.table.on_frame(&frame, message);
+            Op::Request | Op::ConnectMux => serve(self, frame, message),
+            Op::Ping if frame.head.mux == 0 => self.on_ping(&frame),
+            Op::Pong if frame.head.mux == 0 => self.on_pong(&frame),
+            Op::Response
+            | Op::MuxServerMsg
+            | Op::MuxConnectError
+            | Op::DisconnectClientMux
+            | Op::AckMux
+            | Op::UnblockClMux
+            | Op::Pong => {
+                if let Met::Broken(stream) = self.link.table.on_frame(&frame, message, self.link.capabilities) {
+                    stream.send_disconnect(&self.link);
+                }
             }
-            Op::DisconnectServerMux => self.link.running.cancel(frame.head.mux),
-            // There are no streams to take input: v1 answers so for each call that it does not know.
-            Op::MuxClientMsg => {
-                let header = Header::new(Op::DisconnectClientMux, frame.head.mux, self.link.crc);
-                self.link.send_control(PayloadBuf::with_capacity(0).seal(header, &Trailer::default(), None));
+            Op::MuxClientMsg | Op::UnblockSrvMux | Op::DisconnectServerMux | Op::Ping => {
+                serve_stream::on_frame(&self.link, &frame, message);
             }
-            Op::UnblockSrvMux | Op::UnblockClMux => {}
-            Op::Ping => self.on_ping(&frame),
-            Op::Pong => self.on_pong(&frame),
             Op::Disconnect if self.link.capabilities.contains(Capabilities::DRAIN) => self.on_leaving(&frame),
             Op::Disconnect | Op::Connect | Op::ConnectResponse | Op::Merged | Op::Unknown(_) => {
                 tracing::debug!(target: "grid::frame", op = ?frame.head.op, "ignored");
@@ -70,45 +73,26 @@ impl Dispatcher {
         }
     }
 
-    fn refuse_stream(&self, frame: &Frame<'_>) {
-        let text = match frame.head.flags.contains(Flags::STATELESS) {
-            true => "Stateless streams not supported".to_owned(),
-            false => unknown(frame),
-        };
-        let call = ServerCall::on_request(frame, self.link.crc);
-        let with_reason = self.link.capabilities.contains(Capabilities::TRAILER);
-        self.link.send_control(call.on_refuse(RefusalReason::UnknownHandler, &text, with_reason));
-    }
-
-    /// A ping of the link has mux id 0. One of a call is for a stream, of which there is none.
+    /// A ping of the link.
     fn on_ping(&self, frame: &Frame<'_>) {
         let Ok(ping) = Ping::decode(frame.payload) else {
             tracing::debug!(target: "grid::frame", "unreadable ping");
             return;
         };
-        let pong = match frame.head.mux {
-            0 => Pong { time: ping.time, ..Pong::default() },
-            _ => Pong { not_found: true, ..Pong::default() },
-        };
         let mut payload = PayloadBuf::new();
-        pong.put(payload.writer());
+        Pong { time: ping.time, ..Pong::default() }.put(payload.writer());
         let flags = frame.head.flags.without(Flags::CRC) | self.link.crc;
         let header = Header { op: Op::Pong, flags, ..frame.head };
-        let pong = payload.seal(header, &Trailer::default(), None);
-        match frame.head.mux {
-            0 => self.link.send_beat(pong),
-            _ => self.link.send_control(pong),
-        }
+        self.link.send_beat(payload.seal(header, &Trailer::default(), None));
     }
 
     fn on_pong(&mut self, frame: &Frame<'_>) {
         match Pong::decode(frame.payload) {
-            Ok(pong) if frame.head.mux == 0 => {
+            Ok(pong) => {
                 if let Some(trip) = self.liveness.on_pong(&pong, Instant::now().into_std()) {
                     self.link.counts.on_ping(trip);
                 }
             }
-            Ok(_) => {}
             Err(error) => tracing::debug!(target: "grid::frame", %error, "unreadable pong"),
         }
     }

@@ -8,13 +8,14 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use tokio::io::AsyncWrite;
-use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval_at, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, interval_at, sleep};
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::dispatch::Dispatcher;
 use super::link::Link;
 use super::node::Settings;
 use super::outbox::Taken;
+use super::serve_stream;
 use super::socket::{Socket, WebSocket, closed};
 use super::websocket::{Masks, Received, put_frame};
 use crate::error::LinkError;
@@ -31,9 +32,13 @@ pub(crate) struct Driver {
     link: Arc<Link>,
     dispatcher: Dispatcher,
     ticks: Interval,
+    /// Polled while there are streams.
+    stream_ticks: Interval,
     /// Bytes in and out at the last tick.
     moved: (u64, u64),
     writer: Writer,
+    /// Runs once all is written on a link that this side ends.
+    lingering: Option<Pin<Box<Sleep>>>,
 }
 
 /// Whole messages on their way to the socket.
@@ -65,6 +70,8 @@ impl Driver {
         let moved = (counts.bytes_in.load(Ordering::Relaxed), counts.bytes_out.load(Ordering::Relaxed));
         let mut ticks = interval_at(Instant::now() + timeouts.ping_interval, timeouts.ping_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stream_ticks = interval((timeouts.stream_ping_interval / STREAM_TICKS).max(Duration::from_millis(1)));
+        stream_ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let writer = Writer {
             out: Vec::new(),
             written: 0,
@@ -74,7 +81,7 @@ impl Driver {
             stalled: None,
             patience: timeouts.write,
         };
-        Self { ws, link: Arc::clone(&dispatcher.link), dispatcher, ticks, moved, writer }
+        Self { ws, link: Arc::clone(&dispatcher.link), dispatcher, ticks, stream_ticks, moved, writer, lingering: None }
     }
 
     pub(crate) fn link(&self) -> Arc<Link> {
@@ -101,20 +108,35 @@ impl Driver {
     }
 
     /// Writes until there is nothing left to write (`Ready`) or the socket takes no more.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<Taken, LinkError>> {
         loop {
             ready!(self.writer.poll_out(&mut self.ws.socket, cx))?;
             self.writer.out.append(&mut self.writer.provoked);
             let taken = self.link.outbox.take(WRITE_BYTES, &mut self.writer.frames);
             if self.writer.frames.is_empty() && self.writer.out.is_empty() {
                 ready!(self.writer.poll_flush(&mut self.ws.socket, cx))?;
-                return Poll::Ready(match taken {
-                    Taken::Finished => Err(LinkError::ShutDown),
-                    Taken::Some | Taken::None => Ok(()),
-                });
+                return Poll::Ready(Ok(taken));
             }
             let messages = self.writer.merge(self.ws.masks);
             self.link.counts.messages_out.fetch_add(messages, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes what was begun and the answer to a close, as nothing may follow that.
+    fn poll_last_words(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        ready!(self.writer.poll_out(&mut self.ws.socket, cx))?;
+        self.writer.out.append(&mut self.writer.provoked);
+        ready!(self.writer.poll_out(&mut self.ws.socket, cx))?;
+        self.writer.poll_flush(&mut self.ws.socket, cx)
+    }
+
+    /// Everything is written: waits for the peer to have read it.
+    fn poll_lingering(&mut self, cx: &mut Context<'_>) -> Result<(), LinkError> {
+        let patience = self.writer.patience;
+        let limit = self.lingering.get_or_insert_with(|| Box::pin(sleep(patience)));
+        match self.ws.socket.poll_linger(cx).is_ready() || limit.as_mut().poll(cx).is_ready() {
+            true => Err(LinkError::ShutDown),
+            false => Ok(()),
         }
     }
 
@@ -142,22 +164,34 @@ impl Driver {
                 }
             }
         }
+        while self.link.inflow.streams() > 0 && self.stream_ticks.poll_tick(cx).is_ready() {
+            serve_stream::on_tick(&self.link, Instant::now().into_std());
+        }
         Ok(())
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Result<(), LinkError> {
         // First, as everything below may find out that it has to wait.
         self.link.outbox.register(cx);
-        let read = self.poll_read(cx);
-        if read.is_ok() {
-            // After reading, so that a pong that came while this process stood still is seen before its absence is.
-            self.poll_ticks(cx)?;
+        if self.lingering.is_some() {
+            return self.poll_lingering(cx);
         }
-        // Also when reading has ended: the answer to a close is still to go out.
-        if let Poll::Ready(written) = self.poll_write(cx) {
-            written?;
+        let read = match self.poll_read(cx) {
+            Ok(read) => read,
+            Err(why) => {
+                // As far as it can be written at once.
+                let _written = self.poll_last_words(cx);
+                return Err(why);
+            }
+        };
+        // After reading, so that a pong that came while this process stood still is seen before its absence is.
+        self.poll_ticks(cx)?;
+        if let Poll::Ready(written) = self.poll_write(cx)
+            && written? == Taken::Finished
+        {
+            return self.poll_lingering(cx);
         }
-        if read? == Read::Some {
+        if read == Read::Some {
             cx.waker().wake_by_ref();
         }
         match self.link.end() {
@@ -268,5 +302,7 @@ const OUT_KEPT: usize = 2 * WRITE_BYTES;
 const READS_PER_POLL: usize = 64;
 /// Bytes of WebSocket pongs that may wait: five hundred of the largest.
 const PROVOKED_MAX: usize = 64 << 10;
+/// Looks at the streams per interval of their pings: one each second.
+const STREAM_TICKS: u32 = 15;
 /// What v1 peers put into a ping, and nobody reads.
 const PING_DEADLINE_MS: u32 = 10_000;

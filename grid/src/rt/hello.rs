@@ -1,9 +1,10 @@
 //! The handshake of two nodes over a fresh WebSocket.
 
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::dispatch::Dispatcher;
 use super::driver::Driver;
@@ -69,6 +70,8 @@ pub(crate) async fn accept(mut ws: WebSocket, node: &Node) -> Result<(WebSocket,
         }
         Err(reason) => {
             respond(&mut ws, node.shared.instance, &reason, Capabilities::V1).await?;
+            // So that the reason is read. A v1 peer does not close its side.
+            let _closed_or_not = timeout(LINGER, poll_fn(|cx| ws.socket.poll_linger(cx))).await;
             Err(LinkError::Rejected(reason.into()))
         }
     }
@@ -110,3 +113,5 @@ async fn send(ws: &mut WebSocket, op: Op, payload: PayloadBuf) -> Result<(), Lin
 
 /// Bytes that are read before a handshake is over: names and tokens of some kilobytes, and calls right behind them.
 pub(crate) const HANDSHAKE_BYTES_MAX: usize = 64 << 10;
+/// How long a rejected peer may take to close its side: a round trip, generously.
+const LINGER: Duration = Duration::from_secs(1);

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 
 use super::counts::Counts;
+use super::inflow::Inflow;
 use super::outbox::{ControlRefused, Outbox, Place};
 use super::running::Running;
 use super::table::Table;
@@ -24,6 +25,7 @@ pub(crate) struct Link {
     pub(crate) table: Table,
     pub(crate) running: Running,
     pub(crate) outbox: Outbox,
+    pub(crate) inflow: Arc<Inflow>,
     /// Of the peer, over all its links.
     pub(crate) counts: Arc<Counts>,
     /// The peer said that it is about to leave, and why.
@@ -48,6 +50,7 @@ impl Link {
             table: Table::new(shards, limits.calls_out_max, fastrand::u32(..)),
             running: Running::new(limits.calls_in_max, limits.calls_in_bytes_max),
             outbox: Outbox::new(limits.outbox_bytes_max, limits.control_bytes_max),
+            inflow: Arc::new(Inflow::new(limits.unread_bytes_max)),
             counts,
             draining: OnceLock::new(),
             end: OnceLock::new(),
@@ -62,7 +65,7 @@ impl Link {
         // The outbox first: a call that begins after the sweep of the table finds it closed.
         self.outbox.close();
         self.table.close(why);
-        self.running.close();
+        self.running.close(why);
         self.ended.cancel();
         why
     }
@@ -86,9 +89,9 @@ impl Link {
         self.control(frame, Place::First);
     }
 
-    /// Tells the peer that a call of ours is given up.
-    pub(crate) fn send_cancellation(&self, header: Header) {
-        self.outbox.push_cancellation(PayloadBuf::with_capacity(0).seal(header, &Trailer::default(), None));
+    /// Sends a frame without a payload that belongs to a call, must not wait, and that the peer did not provoke.
+    pub(crate) fn send_own(&self, header: Header, trailer: &Trailer) {
+        self.outbox.push_own(PayloadBuf::with_capacity(0).seal(header, trailer, None));
     }
 
     fn control(&self, frame: EncodedFrame, place: Place) {

@@ -31,6 +31,11 @@ impl LogOnce {
         self.lock().remove(name);
     }
 
+    /// Somebody came in: what kept others out before is news again.
+    pub(crate) fn forget_all(&self) {
+        self.lock().clear();
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Box<str>>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }

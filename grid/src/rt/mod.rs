@@ -8,8 +8,10 @@
 //!
 //! # Locks
 //!
-//! Order: a table shard, then the outbox queue. The state of a peer, the running calls of a link and the guests of a
-//! node are locked alone. Nothing is held across an await, a system call, encoding, a wake-up or user code.
+//! Order: a table shard or the sending lock of a stream, then the outbox queue. The state of a peer, the running calls of
+//! a link, what a stream has received and the guests of a node are locked alone. Nothing is held across an await, a
+//! system call, encoding, a wake-up or user code; but the sending lock of a stream is held while one frame of it is
+//! sealed and queued, so that its number is its place.
 //!
 //! # Who waits for whom
 //!
@@ -21,7 +23,9 @@ mod counts;
 mod dial;
 mod dispatch;
 mod driver;
+mod ended;
 mod hello;
+mod inflow;
 mod inherit;
 mod link;
 mod log_once;
@@ -31,20 +35,26 @@ mod peer;
 mod registry;
 mod running;
 mod serve;
+mod serve_stream;
 mod socket;
+mod stream;
+mod stream_out;
 mod table;
 mod upgrade;
 mod websocket;
 
 pub(crate) use dial::{Attached, dial_once, keep_connected};
+pub(crate) use ended::Ended;
 pub(crate) use inherit::{Inherited, Made, inherited};
 pub(crate) use link::Link;
 pub(crate) use node::{Guard, Guests, Mesh, Node, Settings};
 pub(crate) use outbox::{Closed, TryPush};
 pub(crate) use peer::{LinkState, Peer};
 pub use registry::{Answer, Failure, Serving};
-pub(crate) use registry::{Handler, Registry, Request};
+pub(crate) use registry::{Handler, Kind, Registry, Request};
 pub use socket::{BoxIo, Io};
-pub(crate) use table::{Ended, NoSlot};
+pub(crate) use stream::{Next, Opening, Stream};
+pub(crate) use stream_out::{NotSent, StreamEnded};
+pub(crate) use table::NoSlot;
 #[cfg(feature = "axum")]
 pub(crate) use upgrade::answer as answer_upgrade;

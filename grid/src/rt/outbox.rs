@@ -55,20 +55,26 @@ enum Cost {
     Nothing,
 }
 
-/// Room for a frame, which is not queued yet.
+/// Room for a frame that is not queued yet. Dropped, it is given back.
 #[derive(Debug)]
 pub(crate) struct Room<'a> {
     outbox: &'a Outbox,
-    frame: EncodedFrame,
     bytes: u32,
     permit: SemaphorePermit<'a>,
 }
 
 impl Room<'_> {
-    pub(crate) fn push(self) -> Result<(), Closed> {
+    pub(crate) fn push(self, frame: EncodedFrame) -> Result<(), Closed> {
         self.permit.forget();
-        self.outbox.enqueue(self.frame, Cost::Room(self.bytes))
+        self.outbox.enqueue(frame, Cost::Room(self.bytes))
     }
+}
+
+/// Why there is no room now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoRoom {
+    Closed,
+    Full,
 }
 
 /// The link is gone or going: nothing can be sent on it any more.
@@ -120,14 +126,20 @@ impl Outbox {
 
     /// Queues a frame if there is room now.
     pub(crate) fn try_push(&self, frame: EncodedFrame) -> Result<(), TryPush> {
-        let room = self.room_for(&frame);
-        match self.room.try_acquire_many(room) {
-            Ok(permit) => {
-                permit.forget();
-                self.enqueue(frame, Cost::Room(room)).map_err(|Closed| TryPush::Closed)
-            }
-            Err(TryAcquireError::NoPermits) => Err(TryPush::Full(frame)),
-            Err(TryAcquireError::Closed) => Err(TryPush::Closed),
+        match self.try_room(frame.len()) {
+            Ok(room) => room.push(frame).map_err(|Closed| TryPush::Closed),
+            Err(NoRoom::Full) => Err(TryPush::Full(frame)),
+            Err(NoRoom::Closed) => Err(TryPush::Closed),
+        }
+    }
+
+    /// Room for a frame of so many bytes, if there is some now.
+    pub(crate) fn try_room(&self, len: usize) -> Result<Room<'_>, NoRoom> {
+        let bytes = self.room_for(len);
+        match self.room.try_acquire_many(bytes) {
+            Ok(permit) => Ok(Room { outbox: self, bytes, permit }),
+            Err(TryAcquireError::NoPermits) => Err(NoRoom::Full),
+            Err(TryAcquireError::Closed) => Err(NoRoom::Closed),
         }
     }
 
@@ -136,22 +148,24 @@ impl Outbox {
     /// # Cancel safety
     /// Dropped before its end, it has queued nothing.
     pub(crate) async fn push(&self, frame: EncodedFrame) -> Result<(), Closed> {
-        self.room(frame).await?.push()
+        self.room(frame.len()).await?.push(frame)
     }
 
-    /// Waits for room for a frame. Dropped, the room is given back.
-    pub(crate) async fn room(&self, frame: EncodedFrame) -> Result<Room<'_>, Closed> {
-        let bytes = self.room_for(&frame);
+    /// Waits for room for a frame of so many bytes.
+    pub(crate) async fn room(&self, len: usize) -> Result<Room<'_>, Closed> {
+        let bytes = self.room_for(len);
         let permit = self.room.acquire_many(bytes).await.map_err(|_| Closed)?;
-        Ok(Room { outbox: self, frame, bytes, permit })
+        Ok(Room { outbox: self, bytes, permit })
     }
 
-    /// Queues the cancellation of a call of ours, which must not wait and which no peer provoked.
+    /// Queues a small frame of a call of ours that must not wait and that no peer provoked: a cancellation, credits, a
+    /// ping.
     ///
-    /// There is no limit here, as there are at most as many as calls were let in: those that are in flight, and those
-    /// whose requests there was room for since the writer wrote last.
-    pub(crate) fn push_cancellation(&self, frame: EncodedFrame) {
-        // On a link that is gone there is nothing to cancel.
+    /// There is no limit here, as others bound them. There are at most as many cancellations as calls were let in: those
+    /// in flight, and those whose requests there was room for since the writer wrote last. Credits are for items that
+    /// were read, of which no more come before their credits have gone out. Pings come every few seconds.
+    pub(crate) fn push_own(&self, frame: EncodedFrame) {
+        // On a link that is gone there is nothing to say.
         let _gone: Result<(), Closed> = self.enqueue(frame, Cost::Nothing);
     }
 
@@ -210,6 +224,11 @@ impl Outbox {
         }
     }
 
+    /// Bytes of the frames that wait.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.lock().frames.iter().map(|queued| queued.frame.len()).sum()
+    }
+
     /// Takes nothing more in; what waits is still written.
     pub(crate) fn finish(&self) {
         self.end(State::Finishing);
@@ -244,8 +263,8 @@ impl Outbox {
     }
 
     /// A frame larger than all the room there is takes all of it.
-    fn room_for(&self, frame: &EncodedFrame) -> u32 {
-        u32::try_from(frame.len().min(self.bytes_max)).expect("Limits::outbox_bytes_max is at most 1 GiB")
+    fn room_for(&self, len: usize) -> u32 {
+        u32::try_from(len.min(self.bytes_max)).expect("Limits::outbox_bytes_max is at most 1 GiB")
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {

@@ -10,10 +10,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::link::Link;
 use super::node::Mesh;
 use super::peer::Peer;
+use super::stream::Stream;
 use crate::error::StartError;
 use crate::proto::Reply;
+use crate::windows::Windows;
 use crate::wire::{HandlerId, RefusalReason, Subroute, SubrouteId};
 
 /// A request on its way to its handler.
@@ -26,6 +29,8 @@ pub(crate) struct Request {
     pub(crate) subroute: Option<Arc<str>>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) metadata: Vec<(Box<str>, Box<str>)>,
+    /// Of a stream.
+    pub(crate) stream: Option<(Arc<Link>, Arc<Stream>)>,
 }
 
 /// A good end of a handler.
@@ -54,17 +59,26 @@ pub(crate) struct Handler {
     pub(crate) subroute: Option<Arc<str>>,
     /// Its future is not dropped with its call.
     pub(crate) detach: bool,
+    pub(crate) kind: Kind,
     pub(crate) serve: Box<dyn Fn(Request) -> Serving + Send + Sync>,
+}
+
+/// What kind of calls a handler serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Single,
+    Stream(Windows),
 }
 
 impl fmt::Debug for Handler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, label, subroute, detach, serve: _ } = self;
+        let Self { id, label, subroute, detach, kind, serve: _ } = self;
         f.debug_struct("Handler")
             .field("id", id)
             .field("label", label)
             .field("subroute", subroute)
             .field("detach", detach)
+            .field("kind", kind)
             .finish()
     }
 }

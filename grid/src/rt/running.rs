@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use super::ended::Ended;
 use super::link::Link;
+use super::stream::Stream;
+use crate::error::LinkError;
 
 /// Calls that run, so that they can be counted, cancelled one by one, and dropped all at once.
 ///
@@ -37,6 +40,8 @@ struct Task {
     mux: u64,
     /// None for a moment after admission, and for handlers that are not to be dropped.
     abort: Option<AbortHandle>,
+    /// If it is a stream.
+    stream: Option<Arc<Stream>>,
 }
 
 /// A call that was let in. Dropping it takes the call out.
@@ -91,12 +96,27 @@ impl Running {
     }
 
     /// Drops every handler, and lets no call in.
-    pub(crate) fn close(&self) {
+    pub(crate) fn close(&self, why: &LinkError) {
         let mut calls = self.lock();
         calls.closed = true;
         let aborts: Vec<_> = calls.tasks.values_mut().filter_map(|task| task.abort.take()).collect();
         drop(calls);
+        for stream in self.streams() {
+            stream.close(Ended::Link(why.clone()));
+        }
         aborts.iter().for_each(AbortHandle::abort);
+    }
+
+    /// The stream of this mux id.
+    pub(crate) fn stream(&self, mux: u64) -> Option<Arc<Stream>> {
+        let calls = self.lock();
+        let key = calls.by_mux.get(&mux)?;
+        calls.tasks.get(key)?.stream.clone()
+    }
+
+    /// The streams that run.
+    pub(crate) fn streams(&self) -> Vec<Arc<Stream>> {
+        self.lock().tasks.values().filter_map(|task| task.stream.clone()).collect()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -121,7 +141,12 @@ impl Running {
 
 impl Admission {
     /// Lets a call in whose request has so many bytes, or not.
-    pub(crate) fn new(link: Arc<Link>, mux: u64, bytes: usize) -> Result<Self, NotAdmitted> {
+    pub(crate) fn new(
+        link: Arc<Link>,
+        mux: u64,
+        bytes: usize,
+        stream: Option<Arc<Stream>>,
+    ) -> Result<Self, NotAdmitted> {
         let mut calls = link.running.lock();
         if calls.closed {
             return Err(NotAdmitted::Closed);
@@ -134,7 +159,7 @@ impl Admission {
         calls.bytes += bytes;
         let key = calls.next_key;
         calls.next_key += 1;
-        calls.tasks.insert(key, Task { mux, abort: None });
+        calls.tasks.insert(key, Task { mux, abort: None, stream });
         calls.by_mux.insert(mux, key);
         drop(calls);
         Ok(Self { link, key, bytes, counts: Counts::Yes })
@@ -163,7 +188,8 @@ impl Drop for Admission {
         self.free_place();
         let running = &self.link.running;
         let mut calls = running.lock();
-        if let Some(task) = calls.tasks.remove(&self.key)
+        let task = calls.tasks.remove(&self.key);
+        if let Some(task) = &task
             && calls.by_mux.get(&task.mux) == Some(&self.key)
         {
             calls.by_mux.remove(&task.mux);
@@ -175,6 +201,10 @@ impl Drop for Admission {
         }
         let idle = calls.tasks.is_empty();
         drop(calls);
+        if let Some(stream) = task.and_then(|task| task.stream) {
+            // Halves that the handler gave away learn of the end.
+            stream.close(Ended::Cancelled);
+        }
         if idle {
             running.idle.notify_waiters();
         }

@@ -12,19 +12,28 @@ use tracing::Instrument;
 use super::dispatch::Dispatcher;
 use super::inherit::{Inherited, Made, serving};
 use super::link::Link;
-use super::outbox::{Closed, Room};
-use super::registry::{Handler, Request};
+use super::node::Mesh;
+use super::outbox::Closed;
+use super::registry::{Handler, Kind, Request};
 use super::running::{Admission, NotAdmitted};
+use super::serve_stream;
 use crate::proto::{Reply, ServerCall};
-use crate::wire::{Capabilities, Frame, RefusalReason, SubrouteId, TRACEPARENT};
+use crate::wire::{Capabilities, Flags, Frame, Op, RefusalReason, SubrouteId, TRACEPARENT};
 
 /// Starts the handler of a request in a task of its own, or says why not.
 pub(crate) fn serve(dispatcher: &Dispatcher, frame: Frame<'_>, message: &Bytes) {
     let Dispatcher { link, peer, mesh, .. } = dispatcher;
     let call = ServerCall::on_request(&frame, link.crc);
-    let Some(handler) =
-        mesh.registry.find(frame.head.handler, frame.subroute.as_ref()).filter(|_| frame.head.handler.method() > 0)
-    else {
+    if frame.head.op == Op::ConnectMux {
+        if link.running.stream(call.mux()).is_some() {
+            tracing::debug!(target: "grid::frame", mux = call.mux(), "a second opening of a stream is ignored");
+            return;
+        }
+        if frame.head.flags.contains(Flags::STATELESS) {
+            return refuse(link, call, RefusalReason::UnknownHandler, "Stateless streams not supported");
+        }
+    }
+    let Some(handler) = find(mesh, &frame) else {
         return refuse(link, call, RefusalReason::UnknownHandler, &unknown(&frame));
     };
     if peer.shared.is_draining() {
@@ -36,22 +45,48 @@ pub(crate) fn serve(dispatcher: &Dispatcher, frame: Frame<'_>, message: &Bytes) 
         let text = format!("the metadata is more than the limit of {}", settings.limits.metadata_bytes_max);
         return refuse(link, call, RefusalReason::BadRequest, &text);
     }
-    let admission = match Admission::new(Arc::clone(link), call.mux(), frame.payload.len()) {
+    let deadline = call.timeout().map(|timeout| Instant::now() + timeout);
+    let stream = match handler.kind {
+        Kind::Single => None,
+        Kind::Stream(windows) => {
+            Some(serve_stream::open(link, &call, windows, trailer.credits, deadline, &settings.timeouts))
+        }
+    };
+    let admission = match Admission::new(Arc::clone(link), call.mux(), frame.payload.len(), stream.clone()) {
         Ok(admission) => admission,
         Err(NotAdmitted::Full) => {
             return refuse(link, call, RefusalReason::Overloaded, "too many calls are in flight");
         }
         Err(NotAdmitted::Closed) => return,
     };
+    if let (Some(stream), Kind::Stream(windows)) = (&stream, handler.kind) {
+        serve_stream::acknowledge(link, stream, windows);
+    }
     let request = Request {
         payload: owned(frame.payload, message),
         peer: Arc::clone(peer),
         mesh: Arc::clone(mesh),
         handler: handler.id,
         subroute: handler.subroute.clone(),
-        deadline: call.timeout().map(|timeout| Instant::now() + timeout),
+        deadline,
         metadata: trailer.metadata,
+        stream: stream.map(|stream| (Arc::clone(link), stream)),
     };
+    start(Arc::clone(handler), request, call, admission);
+}
+
+/// What serves calls of this kind under this id and subroute.
+fn find<'a>(mesh: &'a Mesh, frame: &Frame<'_>) -> Option<&'a Arc<Handler>> {
+    let handler = mesh.registry.find(frame.head.handler, frame.subroute.as_ref())?;
+    let fits = match handler.kind {
+        Kind::Single => frame.head.op == Op::Request,
+        Kind::Stream(_) => frame.head.op == Op::ConnectMux,
+    };
+    (fits && frame.head.handler.method() > 0).then_some(handler)
+}
+
+fn start(handler: Arc<Handler>, request: Request, call: ServerCall, admission: Admission) {
+    let (link, peer) = (Arc::clone(admission.link()), Arc::clone(&request.peer));
     let span = tracing::debug_span!(
         target: "grid::call",
         "serve",
@@ -61,10 +96,10 @@ pub(crate) fn serve(dispatcher: &Dispatcher, frame: Frame<'_>, message: &Bytes) 
         subroute = handler.subroute.as_deref(),
         traceparent = traceparent(&request),
     );
-    let key = admission.key();
-    let task = run(Arc::clone(handler), request, call, admission, settings.limits.message_bytes_max);
+    let (key, detach) = (admission.key(), handler.detach);
+    let task = run(handler, request, call, admission, peer.shared.settings.limits.message_bytes_max);
     let task = peer.shared.handlers.spawn(task.instrument(span));
-    if !handler.detach {
+    if !detach {
         link.running.attach(key, task.abort_handle());
     }
 }
@@ -72,10 +107,12 @@ pub(crate) fn serve(dispatcher: &Dispatcher, frame: Frame<'_>, message: &Bytes) 
 /// One handler from its start to its answer in the outbox.
 ///
 /// Aborted when the caller cancels or the link ends; a passed deadline drops the handler and says nothing, as the
-/// caller has stopped waiting. A detached handler goes on in each of these cases, and only its answer is dropped.
+/// caller has stopped waiting, but for a stream, which v1 ends with a word. A detached handler goes on in each of these
+/// cases, and only its answer is dropped.
 async fn run(handler: Arc<Handler>, request: Request, call: ServerCall, mut admission: Admission, bytes_max: usize) {
     let deadline = request.deadline;
     let detach = handler.detach;
+    let stream = request.stream.as_ref().map(|(_, stream)| Arc::clone(stream));
     let inherited = Inherited {
         // A detached handler outlives its call, and so do the calls that it makes.
         deadline: deadline.filter(|_| !detach),
@@ -90,24 +127,35 @@ async fn run(handler: Arc<Handler>, request: Request, call: ServerCall, mut admi
         Some(deadline) => Some(handler.await).filter(|_| Instant::now() < deadline),
         None => Some(handler.await),
     };
+    let link = Arc::clone(admission.link());
     let Some(ended) = ended else {
         tracing::debug!(target: "grid::call", "the deadline passed before the handler ended");
+        if let Some(stream) = stream {
+            serve_stream::expire(&link, &stream);
+        }
         return;
     };
     let reply = match ended {
         Ok(Ok(answer)) => answer.0,
         Ok(Err(failure)) => failure.0,
-        Err(panic) => panicked(panic.as_ref()),
+        Err(panic) => panicked(panic.as_ref(), stream.is_some()),
     };
-    let link = Arc::clone(admission.link());
-    let frame = call.on_reply(within(reply, bytes_max), link.capabilities.contains(Capabilities::TRAILER));
-    let room = link.outbox.room(frame);
+    let reply = within(reply, bytes_max);
+    match stream {
+        Some(stream) => serve_stream::finish(&link, &stream, reply, &mut admission).await,
+        None => answer(&link, call, reply, deadline, &mut admission).await,
+    }
+}
+
+async fn answer(link: &Link, call: ServerCall, reply: Reply, deadline: Option<Instant>, admission: &mut Admission) {
+    let frame = call.on_reply(reply, link.capabilities.contains(Capabilities::TRAILER));
+    let room = link.outbox.room(frame.len());
     let room = match deadline {
         Some(deadline) => timeout_at(deadline, room).await.unwrap_or(Err(Closed)),
         None => room.await,
     };
     admission.free_place();
-    if room.and_then(Room::push).is_err() {
+    if room.and_then(|room| room.push(frame)).is_err() {
         tracing::debug!(target: "grid::call", "nobody waits for the answer any more");
     }
 }
@@ -143,12 +191,16 @@ fn within(reply: Reply, bytes_max: usize) -> Reply {
     }
 }
 
-/// In the words of v1.
-fn panicked(panic: &(dyn Any + Send)) -> Reply {
+/// In the words of v1, which has others for streams.
+fn panicked(panic: &(dyn Any + Send), is_stream: bool) -> Reply {
     let message = panic.downcast_ref::<&str>().copied();
     let message = message.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a value");
     tracing::error!(target: "grid::call", panic = message, "a handler panicked");
-    Reply::Failed(RefusalReason::Panicked, format!("handleMessages: panic recovered: {message}").into())
+    let text = match is_stream {
+        true => format!("handler panic: {message}"),
+        false => format!("handleMessages: panic recovered: {message}"),
+    };
+    Reply::Failed(RefusalReason::Panicked, text.into())
 }
 
 /// In the words of v1, which has its ids as constants with names.

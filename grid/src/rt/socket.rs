@@ -29,12 +29,41 @@ pub(crate) struct Socket {
     counts: Arc<Counts>,
     /// Bytes that may still be read in the handshake.
     budget: Option<usize>,
+    writes: Writes,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writes {
+    Open,
+    Shut,
 }
 
 impl Socket {
     /// `budget` bounds what is read until [`end_handshake`](Self::end_handshake).
     pub(crate) fn new(io: BoxIo, budget: usize) -> Self {
-        Self { io, counts: Arc::default(), budget: Some(budget) }
+        Self { io, counts: Arc::default(), budget: Some(budget), writes: Writes::Open }
+    }
+
+    /// Says that nothing more will be sent, and throws away what still comes, until the other side has closed as well.
+    ///
+    /// A system answers bytes that nobody reads with a reset, and a reset takes along what was sent before it and not
+    /// read yet.
+    pub(crate) fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.writes == Writes::Open {
+            if ready!(Pin::new(&mut self.io).poll_shutdown(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            self.writes = Writes::Shut;
+        }
+        for _ in 0..READS_PER_POLL {
+            let mut bytes = [0; 4096];
+            let mut bytes = ReadBuf::new(&mut bytes);
+            if ready!(Pin::new(&mut *self).poll_read(cx, &mut bytes)).is_err() || bytes.filled().is_empty() {
+                return Poll::Ready(());
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn end_handshake(&mut self, counts: &Arc<Counts>) {
@@ -153,3 +182,6 @@ impl WebSocket {
 pub(super) fn closed(error: &io::Error) -> LinkError {
     LinkError::Closed(error.to_string().into())
 }
+
+/// Reads before others have their turn.
+const READS_PER_POLL: usize = 16;

@@ -2,15 +2,17 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::error::{LinkError, Refusal};
-use crate::proto::{Cancel, ClientCall, Outcome};
-use crate::wire::Frame;
+use super::ended::Ended;
+use super::stream::{Stream, Verdict};
+use crate::error::LinkError;
+use crate::proto::{Cancel, ClientCall};
+use crate::wire::{Capabilities, Frame};
 
 /// Slots of waiting calls, in shards. A mux id names its slot, so that an answer finds its call by an index:
 ///
@@ -21,8 +23,9 @@ use crate::wire::Frame;
 /// The generation guards a slot that was used again, and starts at random: an answer to a call of an earlier link or
 /// process meets no call.
 ///
-/// A slot is vacated by the one who made the call, in [`poll`](Self::poll) or [`cancel`](Self::cancel). All that can end
-/// a call happens under the lock of its shard, so it ends once.
+/// The slot of a single request is vacated by the one who made the call, in [`poll`](Self::poll) or
+/// [`cancel`](Self::cancel). All that can end it happens under the lock of its shard, so it ends once. A stream has a
+/// lock of its own; its slot is vacated by whatever ends it first.
 pub(crate) struct Table {
     shards: Box<[Shard]>,
     shard_bits: u32,
@@ -46,17 +49,7 @@ enum Slot {
     Vacant,
     Waiting { generation: u32, call: ClientCall, waker: Option<Waker> },
     Ended(Ended),
-}
-
-/// How a call ended.
-#[derive(Debug, Clone)]
-pub(crate) enum Ended {
-    Answer(Bytes),
-    Error(Bytes),
-    Refused(Refusal),
-    Violation(&'static str),
-    /// The link ended first.
-    Link(LinkError),
+    Stream { generation: u32, stream: Arc<Stream> },
 }
 
 /// Why a call could not begin.
@@ -68,9 +61,11 @@ pub(crate) enum NoSlot {
 }
 
 /// Whether a frame met a call that waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Met {
     Call,
+    /// A stream that has ended, whose remote is to be told.
+    Broken(Arc<Stream>),
     Nobody,
 }
 
@@ -88,8 +83,21 @@ impl Table {
         }
     }
 
-    /// Begins a call in the shard of the calling thread and gives its mux id, which is never 0.
+    /// Begins a single request, and gives its mux id.
     pub(crate) fn insert(&self) -> Result<u64, NoSlot> {
+        self.occupy(|mux, generation| (mux, Slot::Waiting { generation, call: ClientCall::new(), waker: None }))
+    }
+
+    /// Begins a stream, which is made with its mux id.
+    pub(crate) fn insert_stream(&self, new: impl FnOnce(u64) -> Stream) -> Result<Arc<Stream>, NoSlot> {
+        self.occupy(|mux, generation| {
+            let stream = Arc::new(new(mux));
+            (Arc::clone(&stream), Slot::Stream { generation, stream })
+        })
+    }
+
+    /// Fills a slot in the shard of the calling thread. Mux ids are never 0.
+    fn occupy<T>(&self, fill: impl FnOnce(u64, u32) -> (T, Slot)) -> Result<T, NoSlot> {
         if self.in_flight.fetch_add(1, Ordering::Relaxed) >= self.in_flight_max {
             self.leave();
             return Err(NoSlot::Full(self.in_flight_max));
@@ -101,10 +109,11 @@ impl Table {
             self.leave();
             return Err(NoSlot::Closed(why));
         }
-        let (index, generation) = slots.occupy();
-        drop(slots);
+        let (index, generation) = slots.vacant();
         let place = (u64::from(index) << self.shard_bits) | u64::try_from(shard).unwrap_or(0);
-        Ok((u64::from(generation) << PLACE_BITS) | place)
+        let (made, slot) = fill((u64::from(generation) << PLACE_BITS) | place, generation);
+        slots.put(index, slot);
+        Ok(made)
     }
 
     /// The request of this call was queued.
@@ -144,7 +153,9 @@ impl Table {
                 self.leave();
                 Poll::Ready(ended)
             }
-            Slot::Waiting { .. } | Slot::Vacant => unreachable!("a slot is vacated by its call alone"),
+            Slot::Waiting { .. } | Slot::Vacant | Slot::Stream { .. } => {
+                unreachable!("a slot is vacated by its call alone")
+            }
         }
     }
 
@@ -155,16 +166,49 @@ impl Table {
         self.leave();
         match slot {
             Slot::Waiting { call, .. } => Some(call.on_cancel()),
-            Slot::Ended(_) | Slot::Vacant => None,
+            Slot::Ended(_) | Slot::Vacant | Slot::Stream { .. } => None,
         }
     }
 
+    /// A stream has ended. Nothing happens if that was known.
+    pub(crate) fn remove(&self, mux: u64) {
+        let Some((shard, index, wanted)) = self.place(mux) else { return };
+        let mut slots = self.lock(shard);
+        if !matches!(slots.slots.get(index), Some(Slot::Stream { generation, .. }) if *generation == wanted) {
+            return;
+        }
+        let slot = slots.vacate(index);
+        drop(slots);
+        drop(slot);
+        self.leave();
+    }
+
+    /// The streams that have not ended.
+    pub(crate) fn streams(&self) -> Vec<Arc<Stream>> {
+        let mut streams = Vec::new();
+        for shard in 0..self.shards.len() {
+            streams.extend(self.lock(shard).slots.iter().filter_map(|slot| match slot {
+                Slot::Stream { stream, .. } => Some(Arc::clone(stream)),
+                Slot::Waiting { .. } | Slot::Ended(_) | Slot::Vacant => None,
+            }));
+        }
+        streams
+    }
+
     /// A frame of the peer for a call of ours. `message` is what the frame borrows from.
-    pub(crate) fn on_frame(&self, frame: &Frame<'_>, message: &Bytes) -> Met {
+    pub(crate) fn on_frame(&self, frame: &Frame<'_>, message: &Bytes, peer: Capabilities) -> Met {
         let Some((shard, index, wanted)) = self.place(frame.head.mux) else { return Met::Nobody };
         let mut slots = self.lock(shard);
         let Some(slot) = slots.slots.get_mut(index) else { return Met::Nobody };
-        let Slot::Waiting { generation, call, waker } = slot else { return Met::Nobody };
+        let (generation, call, waker) = match slot {
+            Slot::Waiting { generation, call, waker } => (generation, call, waker),
+            Slot::Stream { generation, stream } if *generation == wanted => {
+                let stream = Arc::clone(stream);
+                drop(slots);
+                return self.on_stream_frame(stream, frame, message, peer);
+            }
+            Slot::Stream { .. } | Slot::Ended(_) | Slot::Vacant => return Met::Nobody,
+        };
         if *generation != wanted {
             return Met::Nobody;
         }
@@ -177,6 +221,20 @@ impl Table {
             }
         }
         Met::Call
+    }
+
+    fn on_stream_frame(&self, stream: Arc<Stream>, frame: &Frame<'_>, message: &Bytes, peer: Capabilities) -> Met {
+        match stream.on_frame(frame, message, peer) {
+            Verdict::GoesOn | Verdict::Ping | Verdict::Cancelled | Verdict::Refuse(..) => Met::Call,
+            Verdict::Ended => {
+                self.remove(stream.mux);
+                Met::Call
+            }
+            Verdict::Tell => {
+                self.remove(stream.mux);
+                Met::Broken(stream)
+            }
+        }
     }
 
     /// Ends every call that waits, and lets none begin.
@@ -193,6 +251,10 @@ impl Table {
             }
             drop(slots);
             wakers.into_iter().for_each(Waker::wake);
+        }
+        for stream in self.streams() {
+            stream.close(Ended::Link(why.clone()));
+            self.remove(stream.mux);
         }
     }
 
@@ -231,9 +293,9 @@ impl Table {
 }
 
 impl Slots {
-    fn occupy(&mut self) -> (u32, u32) {
+    /// The index of a vacant slot and a new generation.
+    fn vacant(&mut self) -> (u32, u32) {
         self.generation = self.generation.wrapping_add(1).max(1);
-        let slot = Slot::Waiting { generation: self.generation, call: ClientCall::new(), waker: None };
         let index = match self.vacant.pop() {
             Some(index) => index,
             None => {
@@ -241,10 +303,13 @@ impl Slots {
                 u32::try_from(self.slots.len() - 1).expect("Limits::calls_out_max is at most 2^20")
             }
         };
+        (index, self.generation)
+    }
+
+    fn put(&mut self, index: u32, slot: Slot) {
         if let Some(place) = usize::try_from(index).ok().and_then(|index| self.slots.get_mut(index)) {
             *place = slot;
         }
-        (index, self.generation)
     }
 
     fn vacate(&mut self, index: usize) -> Slot {
@@ -257,17 +322,6 @@ impl Slots {
             self.vacant = Vec::new();
         }
         slot
-    }
-}
-
-impl Ended {
-    fn from_outcome(outcome: Outcome<'_>, message: &Bytes) -> Self {
-        match outcome {
-            Outcome::Answer(payload) => Self::Answer(message.slice_ref(payload)),
-            Outcome::Error(payload) => Self::Error(message.slice_ref(payload)),
-            Outcome::Refused(reason, text) => Self::Refused(Refusal::new(reason, String::from_utf8_lossy(text))),
-            Outcome::Violation(what) => Self::Violation(what),
-        }
     }
 }
 
@@ -294,7 +348,7 @@ const SLOTS_KEPT: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Capabilities, Flags, Header, Op, PayloadBuf, Trailer};
+    use crate::wire::{Flags, Header, Op, PayloadBuf, Trailer};
 
     fn table() -> Table {
         Table::new(4, 1000, u32::MAX - 2)
@@ -306,7 +360,7 @@ mod tests {
     }
 
     fn deliver(table: &Table, message: &Bytes) -> Met {
-        table.on_frame(&Frame::decode(message, Capabilities::V1).unwrap(), message)
+        table.on_frame(&Frame::decode(message, Capabilities::V1).unwrap(), message, Capabilities::V1)
     }
 
     fn poll(table: &Table, mux: u64) -> Poll<Ended> {
@@ -319,8 +373,8 @@ mod tests {
         let mux = table.insert().unwrap();
         table.on_sent(mux);
         assert!(poll(&table, mux).is_pending());
-        assert_eq!(deliver(&table, &answer(mux, b"one")), Met::Call);
-        assert_eq!(deliver(&table, &answer(mux, b"two")), Met::Nobody);
+        assert!(matches!(deliver(&table, &answer(mux, b"one")), Met::Call));
+        assert!(matches!(deliver(&table, &answer(mux, b"two")), Met::Nobody));
         assert!(matches!(poll(&table, mux), Poll::Ready(Ended::Answer(payload)) if payload == "one"));
         assert_eq!(table.in_flight(), 0);
     }
@@ -333,7 +387,7 @@ mod tests {
         assert_eq!(table.cancel(first), Some(Cancel::Tell));
         let second = table.insert().unwrap();
         assert_ne!(first, second);
-        assert_eq!(deliver(&table, &answer(first, b"late")), Met::Nobody);
+        assert!(matches!(deliver(&table, &answer(first, b"late")), Met::Nobody));
         assert!(poll(&table, second).is_pending());
         table.cancel(second);
     }
@@ -355,7 +409,7 @@ mod tests {
         let table = table();
         let mux = table.insert().unwrap();
         for stranger in [0, 1, mux ^ 1, mux + 1, mux + (1 << 24), u64::MAX] {
-            assert_eq!(deliver(&table, &answer(stranger, b"x")), Met::Nobody);
+            assert!(matches!(deliver(&table, &answer(stranger, b"x")), Met::Nobody));
         }
         table.cancel(mux);
     }

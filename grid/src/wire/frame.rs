@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_frame_with_all_its_tails_comes_back() {
-        let trailer = Trailer { metadata: vec![("k".into(), "v".into())], refusal: None };
+        let trailer = Trailer { metadata: vec![("k".into(), "v".into())], ..Trailer::default() };
         let id = SubrouteId([7; 32]);
         let header =
             Header { handler: HandlerId::new(7, 9), ..Header::new(Op::Request, 1 << 40, Flags::CRC | Flags::EOF) };
@@ -372,7 +372,7 @@ mod tests {
 
     #[test]
     fn no_cut_and_no_flipped_bit_of_a_frame_panics() {
-        let trailer = Trailer { metadata: vec![("k".into(), "v".into())], refusal: None };
+        let trailer = Trailer { metadata: vec![("k".into(), "v".into())], ..Trailer::default() };
         let header = Header::new(Op::Request, 300, Flags::CRC | Flags::EOF);
         let encoded = PayloadBuf::copy_from(b"payload").seal(header, &trailer, Some(SubrouteId([7; 32])));
         let bytes = encoded.as_bytes();

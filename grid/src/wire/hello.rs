@@ -21,8 +21,11 @@ impl Capabilities {
     pub(crate) const CANCEL: Self = Self(1 << 2);
     /// Being told that a node is about to leave.
     pub(crate) const DRAIN: Self = Self(1 << 3);
+    /// Credits of streams that are counted in trailers, and ends of streams that need none.
+    pub(crate) const CREDITS: Self = Self(1 << 4 | Self::TRAILER.0);
     /// All that this version of grid can take.
-    pub(crate) const OWN: Self = Self(Self::WIDE_HANDLERS.0 | Self::TRAILER.0 | Self::CANCEL.0 | Self::DRAIN.0);
+    pub(crate) const OWN: Self =
+        Self(Self::WIDE_HANDLERS.0 | Self::TRAILER.0 | Self::CANCEL.0 | Self::DRAIN.0 | Self::CREDITS.0);
 
     pub(crate) fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0

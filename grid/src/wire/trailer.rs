@@ -14,11 +14,13 @@ pub(crate) struct Trailer {
     /// Pairs of name and value; at most one named [`TRACEPARENT`].
     pub(crate) metadata: Vec<(Box<str>, Box<str>)>,
     pub(crate) refusal: Option<RefusalReason>,
+    /// Items of a stream that the receiver of this frame may send from now on, beside those it might send already.
+    pub(crate) credits: Option<u32>,
 }
 
 impl Trailer {
     pub(crate) fn is_empty(&self) -> bool {
-        self.metadata.is_empty() && self.refusal.is_none()
+        self.metadata.is_empty() && self.refusal.is_none() && self.credits.is_none()
     }
 
     /// The size of the metadata as limits count it: bytes of names and values, and 32 for each pair, as HTTP/2 counts
@@ -29,7 +31,8 @@ impl Trailer {
 
     pub(super) fn put(&self, out: &mut Vec<u8>) {
         let (trace, pairs): (Vec<_>, Vec<_>) = self.metadata.iter().partition(|(name, _)| **name == *TRACEPARENT);
-        put_map_len(out, trace.len() + usize::from(!pairs.is_empty()) + usize::from(self.refusal.is_some()));
+        let others = [!pairs.is_empty(), self.refusal.is_some(), self.credits.is_some()];
+        put_map_len(out, trace.len() + others.into_iter().filter(|there| *there).count());
         for (_, value) in trace {
             put_uint(out, KEY_TRACE);
             put_str(out, value);
@@ -45,6 +48,10 @@ impl Trailer {
         if let Some(reason) = self.refusal {
             put_uint(out, KEY_REFUSAL);
             put_uint(out, reason.to_wire().into());
+        }
+        if let Some(credits) = self.credits {
+            put_uint(out, KEY_CREDITS);
+            put_uint(out, credits.into());
         }
     }
 
@@ -73,6 +80,10 @@ impl Trailer {
                 KEY_REFUSAL => {
                     let number = reader.uint("reason of a refusal", u64::MAX)?;
                     trailer.refusal = Some(RefusalReason::from_wire(number));
+                }
+                KEY_CREDITS => {
+                    let credits = reader.uint("credits", u32::MAX.into())?;
+                    trailer.credits = u32::try_from(credits).ok();
                 }
                 _ => reader.skip("a value of the trailer")?,
             }
@@ -104,6 +115,7 @@ const PAIRS_MAX: u32 = 4096;
 const KEY_TRACE: u64 = 1;
 const KEY_METADATA: u64 = 2;
 const KEY_REFUSAL: u64 = 3;
+const KEY_CREDITS: u64 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -114,6 +126,7 @@ mod tests {
         let trailer = Trailer {
             metadata: vec![(TRACEPARENT.into(), "00-ab-cd-01".into()), ("tenant".into(), "blue".into())],
             refusal: Some(RefusalReason::Overloaded),
+            credits: Some(64),
         };
         let mut out = Vec::new();
         trailer.put(&mut out);

@@ -125,6 +125,8 @@ async fn a_node_that_leaves_tells_those_who_know_of_it_and_answers_what_runs() {
             let notice = Frame::new(op::DISCONNECT, 0).flags(flag::EOF).payload("shutting down");
             let answer = Frame::response(1, "running");
             assert_eq!(told, if has & DRAIN != 0 { vec![notice, answer] } else { vec![answer] });
+            // The node waits for its last words to have been read.
+            drop(peer);
             within("the shutdown", shutdown).await.unwrap();
             assert_eq!(rig.connection().state(), State::Closed);
         }

@@ -100,6 +100,8 @@ async fn unreadable_pings_and_pongs_are_ignored() {
         let payloads: [&[u8]; 5] = [b"\xc1", b"\x81", b"\x81\x01\x02", b"\x81\xa1t\xa1x", b"\xa1x"];
         let frames = payloads.map(|payload| [op::PING, op::PONG].map(|op| Frame::new(op, mux).payload(payload)));
         let mut frames = frames.concat();
+        // What a ping of a call holds is not looked at.
+        frames.retain(|frame| frame.op == op::PONG || mux == 0);
         frames.push(Frame::new(op::PONG, mux));
         frames.push(Frame::new(op::PONG, mux).payload([0x80]));
         frames

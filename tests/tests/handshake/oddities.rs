@@ -60,7 +60,7 @@ async fn any_layout_of_a_good_first_message_is_taken() {
 #[tokio::test]
 async fn capabilities_are_answered_with_the_nodes_own_and_a_v1_peer_with_none() {
     let rig = Rig::new(Side::Accepts).await;
-    for (caps, answered) in [(None, None), (Some(0), None), (Some(1), Some(15)), (Some(u64::MAX), Some(15))] {
+    for (caps, answered) in [(None, None), (Some(0), None), (Some(1), Some(31)), (Some(u64::MAX), Some(31))] {
         let mut peer = rig.script.websocket().await;
         peer.send(&Hello { caps: caps.map(Value::from), ..rig.script.hello() }.connect()).await;
         let answer = peer.recv().await;

@@ -1,0 +1,77 @@
+//! What the two halves of a stream have in common.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::time::{Sleep, sleep_until};
+
+use crate::connection::Connection;
+use crate::description::Codec;
+use crate::proto::End;
+use crate::rt::{Ended, Link, Next, Stream};
+
+/// One end of a stream, as a half of it holds it. The connection keeps a guest connected.
+#[derive(Clone)]
+pub(crate) struct Half {
+    pub(crate) connection: Connection,
+    pub(crate) link: Arc<Link>,
+    pub(crate) stream: Arc<Stream>,
+    pub(crate) codec: Codec,
+}
+
+impl Half {
+    pub(crate) fn is_caller(&self) -> bool {
+        self.stream.end() == End::Caller
+    }
+
+    /// The half was dropped before its end. A handler may drop its halves as it likes: its call ends when it returns.
+    pub(crate) fn on_drop(&self) {
+        if self.is_caller() {
+            self.stream.cancel(&self.link, Ended::Cancelled);
+        }
+    }
+}
+
+impl fmt::Debug for Half {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Half")
+            .field("remote", &self.connection.remote())
+            .field("mux", &self.stream.mux)
+            .field("end", &self.stream.end())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The half that reads, with the deadline of its call. Dropping it gives up what was not read.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    pub(crate) half: Half,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Reader {
+    pub(crate) fn new(half: Half) -> Self {
+        Self { half, timer: None }
+    }
+
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        let Half { stream, link, .. } = &self.half;
+        if let Poll::Ready(next) = stream.poll_next(link, cx) {
+            return Poll::Ready(next);
+        }
+        let Some(deadline) = stream.deadline else { return Poll::Pending };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        ready!(timer.as_mut().poll(cx));
+        stream.expire(link);
+        stream.poll_next(link, cx)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.half.on_drop();
+        self.half.stream.discard();
+    }
+}

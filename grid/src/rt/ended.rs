@@ -1,0 +1,40 @@
+//! How calls end.
+
+use bytes::Bytes;
+
+use crate::error::{LinkError, Refusal};
+use crate::proto::Outcome;
+use crate::wire::RefusalReason;
+
+/// How a call ended.
+#[derive(Debug, Clone)]
+pub(crate) enum Ended {
+    /// Of a single request; a stream ends with its last item.
+    Answer(Bytes),
+    Error(Bytes),
+    Refused(Refusal),
+    Violation(&'static str),
+    /// The link ended first.
+    Link(LinkError),
+    /// Of a stream; for a single request its future knows.
+    Deadline,
+    /// This side, or the caller, gave a stream up.
+    Cancelled,
+}
+
+impl Ended {
+    /// Of a stream whose remote does not answer pings, in the words of v1.
+    pub(crate) fn silent() -> Self {
+        Self::Refused(Refusal::new(RefusalReason::Unspecified, "remote disconnected"))
+    }
+
+    /// `message` is what the outcome borrows from.
+    pub(crate) fn from_outcome(outcome: Outcome<'_>, message: &Bytes) -> Self {
+        match outcome {
+            Outcome::Answer(payload) => Self::Answer(message.slice_ref(payload)),
+            Outcome::Error(payload) => Self::Error(message.slice_ref(payload)),
+            Outcome::Refused(reason, text) => Self::Refused(Refusal::new(reason, String::from_utf8_lossy(text))),
+            Outcome::Violation(what) => Self::Violation(what),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What the streams of a link hold: their number, and the bytes of items that nobody has read yet.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::proto::Memory;
+
+/// Shared by all streams of a link. Beyond half of what may be, credits are withheld; beyond all of it, an item ends its
+/// stream.
+#[derive(Debug)]
+pub(crate) struct Inflow {
+    streams: AtomicUsize,
+    bytes: AtomicUsize,
+    max: usize,
+}
+
+/// More than may be unread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Overflow;
+
+impl Inflow {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { streams: AtomicUsize::new(0), bytes: AtomicUsize::new(0), max }
+    }
+
+    /// A stream begins.
+    pub(crate) fn enter(self: &Arc<Self>) -> Arc<Self> {
+        self.streams.fetch_add(1, Ordering::Relaxed);
+        Arc::clone(self)
+    }
+
+    /// A stream is no more.
+    pub(crate) fn leave(&self) {
+        self.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn streams(&self) -> usize {
+        self.streams.load(Ordering::Relaxed)
+    }
+
+    /// An item came. It counts also if there was no room for it, until it is taken back.
+    pub(crate) fn add(&self, bytes: usize) -> Result<(), Overflow> {
+        match self.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) > self.max {
+            true => Err(Overflow),
+            false => Ok(()),
+        }
+    }
+
+    /// An item was read, or thrown away.
+    pub(crate) fn sub(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn memory(&self) -> Memory {
+        match self.bytes() > self.max / 2 {
+            true => Memory::Scarce,
+            false => Memory::Plenty,
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}

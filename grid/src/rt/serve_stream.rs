@@ -1,0 +1,130 @@
+//! Serving the streams of the peer: their opening, their frames, their ends.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::{Instant, timeout_at};
+
+use super::ended::Ended;
+use super::link::Link;
+use super::running::Admission;
+use super::stream::{Opening, Stream, Verdict};
+use super::stream_out::StreamEnded;
+use crate::limits::Timeouts;
+use crate::proto::{End, PulseBeat, Reply, ServerCall};
+use crate::windows::Windows;
+use crate::wire::{Capabilities, Flags, Frame, Header, Op, PayloadBuf, Pong, RefusalReason, Trailer};
+
+/// The stream that a frame opens, for a handler with these windows.
+pub(super) fn open(
+    link: &Link,
+    call: &ServerCall,
+    windows: Windows,
+    credits: Option<u32>,
+    deadline: Option<Instant>,
+    timeouts: &Timeouts,
+) -> Arc<Stream> {
+    let granted = Opening::granted(link, windows.inbound);
+    let opening = Opening { windows, granted, credits, next_seq: call.seq().wrapping_add(1), deadline };
+    Arc::new(Stream::new(End::Handler, call.mux(), link, &opening, timeouts))
+}
+
+/// Tells the caller that its call runs, and how much it may send.
+pub(super) fn acknowledge(link: &Link, stream: &Stream, windows: Windows) {
+    let counted = link.capabilities.contains(Capabilities::CREDITS);
+    let credits = counted.then(|| Opening::granted(link, windows.inbound));
+    let header = Header::new(Op::AckMux, stream.mux, link.crc);
+    link.send_control(PayloadBuf::with_capacity(0).seal(header, &Trailer { credits, ..Trailer::default() }, None));
+}
+
+/// The handler of a stream has ended: its reply becomes the end of the call, if the caller is still there.
+pub(super) async fn finish(link: &Link, stream: &Stream, reply: Reply, admission: &mut Admission) {
+    let ended = stream.end_with(link, reply, || admission.free_place());
+    let ended = match stream.deadline {
+        None => Ok(ended.await),
+        Some(deadline) => timeout_at(deadline, ended).await,
+    };
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(StreamEnded)) => {
+            tracing::debug!(target: "grid::call", "nobody waits for the end of the stream any more");
+        }
+        Err(_) => expire(link, stream),
+    }
+}
+
+/// The deadline has passed before the end could be told.
+pub(super) fn expire(link: &Link, stream: &Stream) {
+    stream.close(Ended::Deadline);
+    stream.send_disconnect(link);
+}
+
+/// A frame for a stream that runs here, other than the one that opened it.
+pub(super) fn on_frame(link: &Link, frame: &Frame<'_>, message: &Bytes) {
+    let mux = frame.head.mux;
+    let Some(stream) = link.running.stream(mux) else { return on_unknown(link, frame) };
+    match stream.on_frame(frame, message, link.capabilities) {
+        Verdict::GoesOn | Verdict::Ended | Verdict::Tell => {}
+        Verdict::Ping => stream.pong(link, &frame.head, None),
+        Verdict::Cancelled => give_up(link, &stream),
+        Verdict::Refuse(reason, text) => {
+            if frame.head.op == Op::Ping {
+                stream.pong(link, &frame.head, Some(&text));
+            }
+            refuse(link, &stream, reason, &text);
+        }
+    }
+}
+
+fn refuse(link: &Link, stream: &Stream, reason: RefusalReason, text: &str) {
+    tracing::debug!(target: "grid::call", mux = stream.mux, text, "a stream broke the rules");
+    stream.refuse(link, reason, text);
+    stream.close(Ended::Cancelled);
+    link.running.cancel(stream.mux);
+}
+
+/// The caller is gone. A v1 peer is answered as one of its own would.
+fn give_up(link: &Link, stream: &Stream) {
+    stream.close(Ended::Cancelled);
+    link.running.cancel(stream.mux);
+    if !link.capabilities.contains(Capabilities::CREDITS) {
+        stream.send_disconnect(link);
+    }
+}
+
+/// A frame for a call that is no stream, or that has ended.
+fn on_unknown(link: &Link, frame: &Frame<'_>) {
+    match frame.head.op {
+        Op::DisconnectServerMux => link.running.cancel(frame.head.mux),
+        // v1 answers so for each call that it does not know. A grid node was told of the end, and has many items on their
+        // way then.
+        Op::MuxClientMsg if !link.capabilities.contains(Capabilities::CREDITS) => {
+            let header = Header::new(Op::DisconnectClientMux, frame.head.mux, link.crc);
+            link.send_control(PayloadBuf::with_capacity(0).seal(header, &Trailer::default(), None));
+        }
+        Op::Ping => {
+            let mut payload = PayloadBuf::new();
+            Pong { not_found: true, ..Pong::default() }.put(payload.writer());
+            let flags = frame.head.flags.without(Flags::CRC) | link.crc;
+            link.send_control(payload.seal(Header { op: Op::Pong, flags, ..frame.head }, &Trailer::default(), None));
+        }
+        _ => {}
+    }
+}
+
+/// Pings what is to be pinged, and ends what has gone silent, on either side.
+pub(super) fn on_tick(link: &Link, now: std::time::Instant) {
+    for stream in link.table.streams() {
+        if stream.on_tick(link, now) == PulseBeat::Dead {
+            stream.cancel(link, Ended::silent());
+        }
+    }
+    for stream in link.running.streams() {
+        if stream.on_tick(link, now) == PulseBeat::Dead {
+            tracing::debug!(target: "grid::call", mux = stream.mux, "the caller of a stream has gone silent");
+            stream.close(Ended::Cancelled);
+            link.running.cancel(stream.mux);
+            stream.send_disconnect(link);
+        }
+    }
+}

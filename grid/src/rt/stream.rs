@@ -1,0 +1,321 @@
+//! One end of a stream: what the driver, its reader and its senders share.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::ended::Ended;
+use super::inflow::{Inflow, Overflow};
+use super::link::Link;
+use crate::limits::Timeouts;
+use crate::proto::{End, Event, Memory, Outcome, Over, Pulse, PulseBeat, Receiving, Sending, Take, Window};
+use crate::windows::Windows;
+use crate::wire::{Capabilities, Flags, Frame, Op, RefusalReason, Trailer};
+
+/// One end of a stream. Held by the halves that its user has, and by the table or the running calls of its link while
+/// frames can come for it.
+///
+/// Two locks that are never held together: `received`, between the driver and the reader, and `sending`, between the
+/// senders, for as long as one frame is sealed and queued, so that its number is its place. Credits are a semaphore:
+/// the driver adds, senders wait. It is closed when the call has ended.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    end: End,
+    pub(crate) mux: u64,
+    /// When its call ends at the latest.
+    pub(crate) deadline: Option<Instant>,
+    received: Mutex<Received>,
+    readable: AtomicWaker,
+    sending: Mutex<Sending>,
+    pub(super) credits: Semaphore,
+    /// Credits of an opening that does not count them.
+    credits_default: u32,
+    inflow: Arc<Inflow>,
+}
+
+#[derive(Debug)]
+struct Received {
+    receiving: Receiving<Ended>,
+    pulse: Pulse,
+}
+
+/// What a reader gets.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Item(Bytes),
+    /// Once, at the end.
+    Over(Over<Ended>),
+    /// After that.
+    Told,
+}
+
+/// What a frame means beyond its stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    GoesOn,
+    /// To be answered with a pong.
+    Ping,
+    /// The call has ended. The remote knows, or need not.
+    Ended,
+    /// The call has ended, and the remote is to be told.
+    Tell,
+    /// The caller gave it up.
+    Cancelled,
+    /// The caller broke the rules; to be refused with these words.
+    Refuse(RefusalReason, Box<str>),
+}
+
+impl Stream {
+    /// `windows` are those of the handler. A handler's end may send at once what the caller granted; a caller's end
+    /// waits until the stream is opened.
+    pub(crate) fn new(end: End, mux: u64, link: &Link, opening: &Opening, timeouts: &Timeouts) -> Self {
+        let Opening { windows, granted, credits, next_seq, deadline } = opening;
+        let (window, credits_default, dead_after) = match end {
+            End::Caller => (windows.outbound, windows.inbound, timeouts.stream_dead_after),
+            End::Handler => (windows.inbound, windows.outbound, timeouts.stream_abandoned_after),
+        };
+        let receiving = Receiving::new(end, Window::new(link.capabilities, window, *granted), *next_seq);
+        let pulse = Pulse::new(end, timeouts.stream_ping_interval, dead_after, Instant::now().into_std());
+        let credits = match end {
+            End::Caller => 0,
+            End::Handler => credits.map_or(credits_default, |credits| credits.min(Windows::MAX)),
+        };
+        Self {
+            end,
+            mux,
+            deadline: *deadline,
+            received: Mutex::new(Received { receiving, pulse }),
+            readable: AtomicWaker::new(),
+            sending: Mutex::new(Sending::new(end, mux, link.crc)),
+            credits: Semaphore::new(usize::try_from(credits).unwrap_or(0)),
+            credits_default,
+            inflow: link.inflow.enter(),
+        }
+    }
+
+    /// Whether this end has items to send. A handler always may: its answer goes the same way.
+    pub(crate) fn sends_items(&self) -> bool {
+        self.end == End::Handler || self.credits_default > 0
+    }
+
+    pub(crate) fn end(&self) -> End {
+        self.end
+    }
+
+    /// A frame with the id of this stream. Runs in the driver, and waits for nothing.
+    pub(crate) fn on_frame(&self, frame: &Frame<'_>, message: &Bytes, peer: Capabilities) -> Verdict {
+        let mut received = self.received();
+        let mut kept = Ok(());
+        let event = received.receiving.on_frame(frame, |payload| {
+            let item = owned(payload, message);
+            kept = self.inflow.add(item.len());
+            item
+        });
+        let verdict = match event {
+            Event::Nothing => return Verdict::GoesOn,
+            Event::Opened(credits) => self.on_credits(credits.unwrap_or(self.credits_default)),
+            Event::Credits(credits) => self.on_credits(credits),
+            Event::Readable => Verdict::GoesOn,
+            Event::Ping => return Verdict::Ping,
+            Event::Ended(outcome) => {
+                let verdict = match &outcome {
+                    Some(Outcome::Violation(_)) => Verdict::Tell,
+                    // As v1 does it; a grid node knows by itself.
+                    Some(Outcome::Refused(..)) if !peer.contains(Capabilities::CREDITS) => Verdict::Tell,
+                    Some(_) | None => Verdict::Ended,
+                };
+                received.receiving.on_over(self.over(frame, outcome, message));
+                verdict
+            }
+            Event::Cancelled => Verdict::Cancelled,
+            Event::Violation(text) => Verdict::Refuse(RefusalReason::Unspecified, text),
+        };
+        let verdict = match kept {
+            Ok(()) => verdict,
+            Err(Overflow) => self.overflown(&mut received.receiving),
+        };
+        drop(received);
+        if matches!(verdict, Verdict::Ended | Verdict::Tell) {
+            self.credits.close();
+        }
+        self.readable.wake();
+        verdict
+    }
+
+    fn over(&self, frame: &Frame<'_>, outcome: Option<Outcome<'_>>, message: &Bytes) -> Over<Ended> {
+        let Some(outcome) = outcome else { return Over::Finished };
+        // A handler whose deadline has passed is dropped without a word of why.
+        let wordless = frame.head.op == Op::DisconnectClientMux && !frame.head.flags.contains(Flags::ERROR);
+        match wordless && self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            true => Over::Because(Ended::Deadline),
+            false => Over::Because(Ended::from_outcome(outcome, message)),
+        }
+    }
+
+    fn on_credits(&self, credits: u32) -> Verdict {
+        // More than any window is more than this side asked for; v1 overlooks it, too.
+        let room = usize::try_from(Windows::MAX).unwrap_or(0).saturating_sub(self.credits.available_permits());
+        self.credits.add_permits(room.min(usize::try_from(credits).unwrap_or(room)));
+        Verdict::GoesOn
+    }
+
+    fn overflown(&self, receiving: &mut Receiving<Ended>) -> Verdict {
+        const TEXT: &str = "more bytes of items are unread than may be";
+        match self.end {
+            End::Caller => {
+                receiving.on_over(Over::Because(Ended::Violation(TEXT)));
+                Verdict::Tell
+            }
+            End::Handler => Verdict::Refuse(RefusalReason::Overloaded, TEXT.into()),
+        }
+    }
+
+    /// The call has ended, for a reason that came from no frame. False if a reader knows of another end.
+    pub(crate) fn close(&self, why: Ended) -> bool {
+        let first = self.received().receiving.on_over(Over::Because(why));
+        self.credits.close();
+        self.readable.wake();
+        first
+    }
+
+    /// The caller gives the call up, and tells the remote.
+    pub(crate) fn cancel(&self, link: &Link, why: Ended) {
+        if self.close(why) {
+            link.table.remove(self.mux);
+            link.send_own(self.sending().disconnect(), &Trailer::default());
+        }
+    }
+
+    /// Waits for the remote's answer to the opening.
+    pub(crate) fn poll_opened(&self, cx: &Context<'_>) -> Poll<Result<(), Over<Ended>>> {
+        let opened = || {
+            let mut received = self.received();
+            match received.receiving.is_opened() {
+                true => Some(Ok(())),
+                false => received.receiving.take_refusal().map(Err),
+            }
+        };
+        self.poll_received(cx, opened)
+    }
+
+    /// The next item, whose credit goes back to the other end.
+    pub(crate) fn poll_next(&self, link: &Link, cx: &Context<'_>) -> Poll<Next> {
+        let next = || {
+            let mut received = self.received();
+            let taken = received.receiving.take(|item| {
+                self.inflow.sub(item.len());
+                self.inflow.memory()
+            });
+            Some(match taken {
+                Take::Item(item, credits) => {
+                    drop(received);
+                    self.grant(link, credits);
+                    Next::Item(item)
+                }
+                Take::Over(over) => Next::Over(over),
+                Take::Told => Next::Told,
+                Take::Wait => return None,
+            })
+        };
+        self.poll_received(cx, next)
+    }
+
+    fn poll_received<T>(&self, cx: &Context<'_>, take: impl Fn() -> Option<T>) -> Poll<T> {
+        if let Some(taken) = take() {
+            return Poll::Ready(taken);
+        }
+        self.readable.register(cx.waker());
+        // What came in between woke nobody.
+        take().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// The user has dropped the half that reads.
+    pub(crate) fn discard(&self) {
+        let dropped = self.received().receiving.on_reader_gone();
+        self.inflow.sub(size(&dropped));
+    }
+
+    /// The deadline has passed.
+    pub(crate) fn expire(&self, link: &Link) {
+        match self.end {
+            End::Caller => self.cancel(link, Ended::Deadline),
+            End::Handler => {
+                self.close(Ended::Deadline);
+            }
+        }
+    }
+
+    /// Pings the other end if it is time to. Gives whether it is still there.
+    pub(crate) fn on_tick(&self, link: &Link, now: std::time::Instant) -> PulseBeat {
+        let mut received = self.received();
+        let Received { receiving, pulse } = &mut *received;
+        let beat = pulse.on_tick(receiving.heard(), now);
+        drop(received);
+        if beat == PulseBeat::Ping {
+            let mut sending = self.sending();
+            if let Some(header) = sending.on_ping() {
+                link.send_own(header, &Trailer::default());
+            }
+        }
+        beat
+    }
+
+    fn received(&self) -> MutexGuard<'_, Received> {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn sending(&self) -> MutexGuard<'_, Sending> {
+        self.sending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.discard();
+        self.inflow.leave();
+    }
+}
+
+/// What a stream begins with.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub(crate) windows: Windows,
+    /// Items that the other end may send to begin with.
+    pub(crate) granted: u32,
+    /// Items that this end may send, if the other end said so.
+    pub(crate) credits: Option<u32>,
+    /// The number of the first frame of the other end.
+    pub(crate) next_seq: u32,
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl Opening {
+    /// Grants a window, or one item while there is little memory. A v1 peer grants itself all of it.
+    pub(crate) fn granted(link: &Link, window: u32) -> u32 {
+        match link.inflow.memory() {
+            Memory::Scarce if link.capabilities.contains(Capabilities::CREDITS) => window.min(1),
+            Memory::Scarce | Memory::Plenty => window,
+        }
+    }
+}
+
+fn size(items: &VecDeque<Bytes>) -> usize {
+    items.iter().map(Bytes::len).sum()
+}
+
+/// The bytes of an item, which may wait for long: all but a large part of a message is copied, so that what waits does not
+/// keep more memory than is counted.
+fn owned(payload: &[u8], message: &Bytes) -> Bytes {
+    match payload.len() > COPIED_MAX && payload.len() > message.len() / 2 {
+        true => message.slice_ref(payload),
+        false => Bytes::copy_from_slice(payload),
+    }
+}
+
+/// Items of up to this size are copied, as what is received in one go shares its memory, some 16 KiB.
+const COPIED_MAX: usize = 4 << 10;

@@ -1,0 +1,166 @@
+//! What one end of a stream sends: items, credits, ends.
+
+use tokio::sync::{SemaphorePermit, TryAcquireError};
+use tokio::time::timeout_at;
+
+use super::link::Link;
+use super::outbox::{Closed, NoRoom, Room};
+use super::stream::Stream;
+use crate::proto::{Credits, Reply, Size};
+use crate::wire::{Capabilities, Header, Op, PayloadBuf, Pong, RefusalReason, Trailer};
+
+/// What a sender waits for in vain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StreamEnded;
+
+/// Why an item was not sent at once.
+#[derive(Debug)]
+pub(crate) enum NotSent {
+    Ended,
+    /// The item comes back, to be sent with waiting.
+    Wait(PayloadBuf),
+}
+
+impl From<Closed> for StreamEnded {
+    fn from(Closed: Closed) -> Self {
+        Self
+    }
+}
+
+impl Stream {
+    /// Sends an item, if need be waiting for a credit and for room.
+    ///
+    /// # Cancel safety
+    /// Dropped before its end, it has sent nothing.
+    pub(crate) async fn send(&self, link: &Link, item: PayloadBuf) -> Result<(), StreamEnded> {
+        let item = match self.try_send(link, item) {
+            Ok(()) => return Ok(()),
+            Err(NotSent::Ended) => return Err(StreamEnded),
+            Err(NotSent::Wait(item)) => item,
+        };
+        let allowed = async {
+            let credit = self.credits.acquire().await.map_err(|_| StreamEnded)?;
+            Ok((credit, link.outbox.room(item.len() + FRAME_BYTES).await?))
+        };
+        let (credit, room) = self.in_time(link, allowed).await?;
+        self.queue(item, credit, room)
+    }
+
+    /// Sends an item if there are a credit and room for it now.
+    pub(crate) fn try_send(&self, link: &Link, item: PayloadBuf) -> Result<(), NotSent> {
+        let credit = match self.credits.try_acquire() {
+            Ok(credit) => credit,
+            Err(TryAcquireError::NoPermits) => return Err(NotSent::Wait(item)),
+            Err(TryAcquireError::Closed) => return Err(NotSent::Ended),
+        };
+        match link.outbox.try_room(item.len() + FRAME_BYTES) {
+            Ok(room) => self.queue(item, credit, room).map_err(|StreamEnded| NotSent::Ended),
+            Err(NoRoom::Full) => Err(NotSent::Wait(item)),
+            Err(NoRoom::Closed) => Err(NotSent::Ended),
+        }
+    }
+
+    fn queue(&self, item: PayloadBuf, credit: SemaphorePermit<'_>, room: Room<'_>) -> Result<(), StreamEnded> {
+        let size = if item.is_empty() { Size::Empty } else { Size::Some };
+        let mut sending = self.sending();
+        // Looked at with the lock held: after its end nothing of a call goes out.
+        let header = if self.credits.is_closed() { None } else { sending.on_item(size) };
+        let header = header.ok_or(StreamEnded)?;
+        credit.forget();
+        Ok(room.push(item.seal(header, &Trailer::default(), None))?)
+    }
+
+    /// The caller's items have ended.
+    ///
+    /// # Cancel safety
+    /// Dropped before its end, it has sent nothing.
+    pub(crate) async fn finish(&self, link: &Link) -> Result<(), StreamEnded> {
+        let room = self.in_time(link, async { Ok(link.outbox.room(FRAME_BYTES).await?) }).await?;
+        let mut sending = self.sending();
+        let header = if self.credits.is_closed() { None } else { sending.on_finish() };
+        let frame = PayloadBuf::with_capacity(0).seal(header.ok_or(StreamEnded)?, &Trailer::default(), None);
+        Ok(room.push(frame)?)
+    }
+
+    async fn in_time<T>(
+        &self,
+        link: &Link,
+        waits: impl Future<Output = Result<T, StreamEnded>>,
+    ) -> Result<T, StreamEnded> {
+        match self.deadline {
+            None => waits.await,
+            Some(deadline) => timeout_at(deadline, waits).await.unwrap_or_else(|_| {
+                self.expire(link);
+                Err(StreamEnded)
+            }),
+        }
+    }
+
+    /// Gives credits to the other end.
+    pub(super) fn grant(&self, link: &Link, credits: Credits) {
+        let counted = link.capabilities.contains(Capabilities::CREDITS).then_some(credits.count);
+        for _ in 0..credits.frames {
+            let mut sending = self.sending();
+            if let Some(header) = sending.on_credits() {
+                link.send_own(header, &Trailer { credits: counted, ..Trailer::default() });
+            }
+        }
+    }
+
+    /// The handler has ended. To a v1 peer the answer is an item of its own, and the end needs a credit.
+    pub(crate) async fn end_with(&self, link: &Link, reply: Reply, ready: impl FnOnce()) -> Result<(), StreamEnded> {
+        let counted = link.capabilities.contains(Capabilities::CREDITS);
+        let reply = match reply {
+            Reply::Answer(answer) if !counted => {
+                self.send(link, answer).await?;
+                Reply::Nil
+            }
+            reply => reply,
+        };
+        let (flags, payload, trailer) = reply.of_stream(counted);
+        let credit = match counted {
+            true => None,
+            false => Some(self.credits.acquire().await.map_err(|_| StreamEnded)?),
+        };
+        let room = link.outbox.room(payload.len() + FRAME_BYTES).await?;
+        ready();
+        let mut sending = self.sending();
+        let header = if self.credits.is_closed() { None } else { sending.on_end(flags) };
+        let header = header.ok_or(StreamEnded)?;
+        if let Some(credit) = credit {
+            credit.forget();
+        }
+        room.push(payload.seal(header, &trailer, None))?;
+        if !counted {
+            link.send_own(sending.disconnect(), &Trailer::default());
+        }
+        Ok(())
+    }
+
+    /// Ends a call whose caller broke the rules, in the words of v1.
+    pub(crate) fn refuse(&self, link: &Link, reason: RefusalReason, text: &str) {
+        let mut sending = self.sending();
+        let failed = Reply::Failed(reason, text.into());
+        let (flags, payload, trailer) = failed.of_stream(link.capabilities.contains(Capabilities::CREDITS));
+        if let Some(header) = sending.on_end(flags) {
+            link.send_control(payload.seal(header, &trailer, None));
+            link.send_own(sending.disconnect(), &Trailer::default());
+        }
+    }
+
+    /// Tells the other end without a word that the call is over.
+    pub(crate) fn send_disconnect(&self, link: &Link) {
+        link.send_own(self.sending().disconnect(), &Trailer::default());
+    }
+
+    /// The answer to a ping, which copies its number.
+    pub(crate) fn pong(&self, link: &Link, ping: &Header, error: Option<&str>) {
+        let mut payload = PayloadBuf::new();
+        Pong { error, ..Pong::default() }.put(payload.writer());
+        let header = Header { seq: ping.seq, ..Header::new(Op::Pong, self.mux, link.crc) };
+        link.send_control(payload.seal(header, &Trailer::default(), None));
+    }
+}
+
+/// What a frame without a trailer needs around its payload, at most.
+const FRAME_BYTES: usize = 36;
