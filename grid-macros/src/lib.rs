@@ -58,11 +58,11 @@ use crate::errors::Errors;
 ///
 /// For a trait `Kv`, all as visible as the trait:
 ///
-/// - the trait, with `Send + Sync + 'static` added to its supertraits and with the future of each `async fn` being
-///   `Send`, so that generic code can spawn it;
-/// - `KvClient`, with a method for each of the trait: the same arguments without the context, and a `grid::Call` that
-///   starts when it is awaited. A method that does not return a `Result` cannot fail itself, and its call has the error
-///   `Infallible`. `KvClient::GET` is the handler id of `get`;
+/// - the trait, with `Send + Sync + 'static` added to its supertraits and with the future of each `async fn` and each
+///   returned stream being `Send`, so that generic code can spawn them;
+/// - `KvClient`, with a method for each of the trait: the same arguments without the context and the ends of streams,
+///   and a `grid::Call` that starts when it is awaited. A method that does not return a `Result` cannot fail itself, and
+///   its call has the error `Infallible`. `KvClient::GET` is the handler id of `get`;
 /// - `KvServer<S>`, which serves an `S: Kv`, made from it or from an `Arc` of it;
 /// - the description of the service as a constant, `grid::Describe::DESCRIPTION` of both.
 ///
@@ -82,8 +82,90 @@ use crate::errors::Errors;
 /// | Setting | Meaning |
 /// |---|---|
 /// | `id = 9` | The number of the method, 1 to 255. Otherwise its place among the methods, from 1, `cfg` or not. |
-/// | `timeout = "5s"` | How long a call takes at most, if its caller does not say. |
-/// | `detach` | The handler runs to its end, also when nobody waits for its answer any more. |
+/// | `timeout = "5s"` | How long a call takes at most, if its caller does not say; a stream, to its end. |
+/// | `detach` | The handler runs to its end, also when nobody waits for its answer any more. Not for streams. |
+/// | `window = 64` | Of a stream, how many items may be on their way in each direction, 1 to 65536. |
+/// | `in_window = 64` | The same for the items that come into the handler alone. |
+/// | `out_window = 64` | The same for the items that go out of the handler alone. |
+///
+/// # Streams
+///
+/// What kind of call a method makes is seen from its signature:
+///
+/// | Method | `client.method(..).await?` |
+/// |---|---|
+/// | `async fn get(&self, ..) -> Result<T, E>` | `T` |
+/// | `fn watch(&self, ..) -> impl Stream<Item = Result<O, E>>` | `Inbound<O, E>` |
+/// | `async fn tail(&self, .., out: Outbound<O>) -> Result<(), E>` | `Inbound<O, E>` |
+/// | `async fn load(&self, .., rows: Inbound<I>) -> Result<T, E>` | `(Outbound<I>, AnswerFuture<T, E>)` |
+/// | `async fn sync(&self, .., ops: Inbound<I>, acks: Outbound<O>) -> Result<(), E>` | `(Outbound<I>, Inbound<O, E>)` |
+/// | `fn echo(&self, .., ops: Inbound<I>) -> impl Stream<Item = Result<O, E>>` | `(Outbound<I>, Inbound<O, E>)` |
+///
+/// ```
+/// use futures_util::{Stream, StreamExt, stream};
+/// use grid::{CallError, Connection, Inbound, Outbound, RemoteError};
+///
+/// #[grid::service(id = 8)]
+/// pub trait Log {
+///     /// The lines that there are.
+///     #[rpc(window = 256)]
+///     fn read(&self, prefix: &str) -> impl Stream<Item = Result<String, RemoteError>>;
+///
+///     /// Adds lines, and answers how many.
+///     async fn append(&self, lines: Inbound<String>) -> Result<u64, RemoteError>;
+///
+///     /// Answers each line with its length.
+///     async fn measure(&self, lines: Inbound<String>, lengths: Outbound<usize>) -> Result<(), RemoteError>;
+/// }
+///
+/// struct Lines(Vec<String>);
+///
+/// impl Log for Lines {
+///     fn read(&self, prefix: &str) -> impl Stream<Item = Result<String, RemoteError>> {
+///         stream::iter(self.0.iter().filter(move |line| line.starts_with(prefix)).cloned().map(Ok))
+///     }
+///
+///     async fn append(&self, lines: Inbound<String>) -> Result<u64, RemoteError> {
+///         Ok(lines.count().await as u64)
+///     }
+///
+///     async fn measure(&self, mut lines: Inbound<String>, lengths: Outbound<usize>) -> Result<(), RemoteError> {
+///         while let Some(line) = lines.next().await {
+///             lengths.send(line?.len()).await?;
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// # async fn call(connection: Connection) -> Result<(), Box<dyn std::error::Error>> {
+/// let log = LogClient::new(connection);
+///
+/// let mut lines = log.read("warn").await?;
+/// while let Some(line) = lines.next().await {
+///     println!("{}", line?);
+/// }
+///
+/// let (lines, count) = log.append().await?;
+/// lines.send("one".to_owned()).await?;
+/// lines.finish().await?;
+/// assert_eq!(count.await?, 1);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// `Inbound`, `Outbound` and `Stream` are known by the last segment of their path, as `Context` is. The handler takes
+/// the first two by value, in any place among its arguments, at most one of each. They are not sent: the other arguments
+/// are the request that opens the stream.
+///
+/// The error of a method stands in what it returns, not in its `Inbound`. A returned stream ends with its first error,
+/// which reaches the caller behind the items before it; what it would have had after that is not sent. It may borrow
+/// from `&self` and from the arguments.
+///
+/// Items are owned types, as answers are, and `Send`. A side may send as many as the window says before the other has
+/// taken the first of them; a method that does not say has `grid::Windows::DEFAULT`. Towards a v1 peer both sides must
+/// have the same windows.
+///
+/// The handler of a stream is dropped when its call ends, for whatever reason.
 ///
 /// # Arguments
 ///
@@ -111,7 +193,7 @@ use crate::errors::Errors;
 /// # Limits
 ///
 /// A service has at most 255 methods, a method at most 12 arguments that are sent. Services and methods cannot be
-/// generic. Streams are not supported yet.
+/// generic. A method has at most one stream in each direction.
 #[proc_macro_attribute]
 pub fn service(attribute: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     expand(attribute.into(), item.into()).into()

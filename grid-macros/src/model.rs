@@ -32,7 +32,7 @@ pub(crate) enum Codec {
     Compact,
 }
 
-/// A method without any misuse of its own.
+/// A method without any misuse of its own. Its input and output say what kind of call it is.
 pub(crate) struct Method {
     pub(crate) name: Ident,
     pub(crate) id: MethodId,
@@ -46,8 +46,10 @@ pub(crate) struct Method {
     /// Docs and `#[deprecated]`, for the client's method.
     pub(crate) client_attributes: Vec<Attribute>,
     pub(crate) arguments: Vec<Argument>,
-    pub(crate) answer: Type,
-    /// `E` if the method returns `Result<T, E>`.
+    /// The items that come in, of a method with an `Inbound`.
+    pub(crate) input: Option<Items>,
+    pub(crate) output: Output,
+    /// `E` of the `Result<T, E>` that the method returns, or that the items are which it returns.
     pub(crate) error: Option<Type>,
 }
 
@@ -63,6 +65,27 @@ pub(crate) enum Argument {
     /// The context of the call, which is not sent.
     Context(ContextArgument),
     Sent(Box<SentArgument>),
+    /// The end of a stream by which items come in.
+    Inbound,
+    /// The end of a stream by which items go out.
+    Outbound,
+}
+
+/// What comes out of a handler.
+pub(crate) enum Output {
+    /// One answer.
+    Answer(Type),
+    /// Items that the handler sends by an `Outbound`.
+    Sent(Items),
+    /// Items in a stream that the method returns.
+    Returned(Items),
+}
+
+/// The items of a stream in one direction.
+pub(crate) struct Items {
+    pub(crate) ty: Type,
+    /// How many may be on their way, if the method says so.
+    pub(crate) window: Option<u32>,
 }
 
 /// How a method takes the context of the call.
@@ -113,9 +136,18 @@ impl Method {
     /// The arguments that are sent, in their order.
     pub(crate) fn sent(&self) -> impl Iterator<Item = &SentArgument> {
         self.arguments.iter().filter_map(|argument| match argument {
-            Argument::Context(_) => None,
             Argument::Sent(sent) => Some(&**sent),
+            Argument::Context(_) | Argument::Inbound | Argument::Outbound => None,
         })
+    }
+}
+
+impl Output {
+    /// The type of the answer, or of the items that are one.
+    pub(crate) fn ty(&self) -> &Type {
+        match self {
+            Self::Answer(ty) | Self::Sent(Items { ty, .. }) | Self::Returned(Items { ty, .. }) => ty,
+        }
     }
 }
 

@@ -41,9 +41,11 @@ pub struct MethodDescription {
     pub codec: Codec,
     /// The doc comment of the method.
     pub docs: &'static str,
-    /// The arguments that are sent.
+    /// The arguments that are sent with the request, which are all but the context and the ends of streams.
     pub arguments: &'static [ArgumentDescription],
-    /// The type of the answer, as written.
+    /// The type of the items that the caller sends, as written: the `T` of `Inbound<T>`.
+    pub input: Option<&'static str>,
+    /// The type of the answer, as written; of the items, if the answers are a stream.
     pub answer: &'static str,
     /// The type of the error, as written; a method without one cannot fail itself.
     pub error: Option<&'static str>,

@@ -1,5 +1,6 @@
 //! What serves calls: generated services, and raw handlers on bytes.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -7,11 +8,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::StreamExt;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::arguments::{ReadArguments, decode_named};
-use crate::codec::{decode, encode_answer, encode_fault};
+use crate::codec::decode;
 use crate::context::Context;
 use crate::description::{Codec, Describe};
 use crate::error::{CodecError, RemoteError, SendError, StartError};
@@ -21,6 +21,7 @@ use crate::outbound::Outbound;
 use crate::outcome::Faults;
 use crate::proto::Reply;
 use crate::rt::{Answer, Failure, Handler, Kind, Registry, Serving};
+use crate::types::Encodes;
 use crate::windows::Windows;
 use crate::wire::{HandlerId, PayloadBuf, RefusalReason};
 
@@ -63,73 +64,21 @@ impl Request {
     ///
     /// # Errors
     /// The call is no stream.
-    pub fn inbound<T: DeserializeOwned>(&self) -> Result<Inbound<T>, Failure> {
-        Ok(Inbound::typed(self.half()?, Faults::none()))
+    pub fn inbound<T, X: Encodes<T>>(&self, _: X) -> Result<Inbound<T>, Failure> {
+        Ok(Inbound::new(self.half()?, X::ENCODING.decode, Faults::none()))
     }
 
     /// Where items for the caller go.
     ///
     /// # Errors
     /// The call is no stream.
-    pub fn outbound<T: Serialize + 'static>(&self) -> Result<Outbound<T>, Failure> {
-        Ok(Outbound::typed(self.half()?))
+    pub fn outbound<T, X: Encodes<T>>(&self, _: X) -> Result<Outbound<T>, Failure> {
+        Ok(Outbound::new(self.half()?, X::ENCODING.encode))
     }
 
     fn half(&self) -> Result<Half, Failure> {
         let half = self.half.clone().ok_or_else(|| Failure::new(RefusalReason::BadRequest, "the call is no stream"))?;
         Ok(Half { codec: self.codec, ..half })
-    }
-
-    /// Sends what a method returned as a stream, up to its first error.
-    ///
-    /// # Errors
-    /// The method's own error, or an item that cannot be sent.
-    pub async fn respond<T: Serialize + 'static, E: Serialize + 'static>(
-        &self,
-        items: impl Stream<Item = Result<T, E>>,
-    ) -> Result<Answer, Failure> {
-        let outbound = self.outbound()?;
-        let mut items = pin!(items);
-        while let Some(item) = items.next().await {
-            match item {
-                Ok(item) => {
-                    if let Some(end) = sent(outbound.send(item).await) {
-                        return end;
-                    }
-                }
-                Err(fault) => return self.finished::<E>(Err(fault)),
-            }
-        }
-        Ok(Answer(Reply::Nil))
-    }
-
-    /// Sends what a method returned as a stream that cannot fail.
-    ///
-    /// # Errors
-    /// An item that cannot be sent.
-    pub async fn respond_infallible<T: Serialize + 'static>(
-        &self,
-        items: impl Stream<Item = T>,
-    ) -> Result<Answer, Failure> {
-        let outbound = self.outbound()?;
-        let mut items = pin!(items);
-        while let Some(item) = items.next().await {
-            if let Some(end) = sent(outbound.send(item).await) {
-                return end;
-            }
-        }
-        Ok(Answer(Reply::Nil))
-    }
-
-    /// The end of a method whose answers were items.
-    ///
-    /// # Errors
-    /// The method's own error.
-    pub fn finished<E: Serialize + 'static>(&self, result: Result<(), E>) -> Result<Answer, Failure> {
-        match result {
-            Ok(()) => Ok(Answer(Reply::Nil)),
-            Err(fault) => Err(Failure(Reply::Error(encode_fault(self.codec, &fault).map_err(bad_answer)?))),
-        }
     }
 
     /// The context of the call.
@@ -138,26 +87,83 @@ impl Request {
         &self.context
     }
 
-    /// The end of a method that can fail.
+    /// The end of a method with one answer.
     ///
     /// # Errors
     /// The method's own error, or an answer that cannot be encoded.
-    pub fn reply<T: Serialize + 'static, E: Serialize + 'static>(
+    pub fn reply<T, E, X: Encodes<T>, F: Encodes<E>>(
         &self,
         result: Result<T, E>,
+        encoding: X,
+        _: F,
     ) -> Result<Answer, Failure> {
         match result {
-            Ok(answer) => self.reply_infallible(answer),
-            Err(fault) => self.finished(Err(fault)),
+            Ok(answer) => self.reply_infallible(answer, encoding),
+            Err(fault) => Err(self.fault::<E, F>(&fault)),
         }
     }
 
-    /// The end of a method that cannot fail.
+    /// The end of a method with one answer that cannot fail.
     ///
     /// # Errors
     /// An answer that cannot be encoded.
-    pub fn reply_infallible<T: Serialize + 'static>(&self, answer: T) -> Result<Answer, Failure> {
-        Ok(Answer(Reply::Answer(encode_answer(self.codec, &answer).map_err(bad_answer)?)))
+    pub fn reply_infallible<T, X: Encodes<T>>(&self, answer: T, _: X) -> Result<Answer, Failure> {
+        Ok(Answer(Reply::Answer((X::ENCODING.encode)(self.codec, &answer).map_err(bad_answer)?)))
+    }
+
+    /// The end of a method that has sent its items.
+    ///
+    /// # Errors
+    /// The method's own error.
+    pub fn finished<E, F: Encodes<E>>(&self, result: Result<(), E>, _: F) -> Result<Answer, Failure> {
+        match result {
+            Ok(()) => self.finished_infallible(),
+            Err(fault) => Err(self.fault::<E, F>(&fault)),
+        }
+    }
+
+    /// The end of a method that has sent its items and cannot fail.
+    ///
+    /// # Errors
+    /// None: it is a result as the other ends are.
+    pub fn finished_infallible(&self) -> Result<Answer, Failure> {
+        Ok(Answer(Reply::Nil))
+    }
+
+    /// Sends the items of a method that returned them as a stream, up to its first error.
+    ///
+    /// # Errors
+    /// The method's own error, or an item that cannot be sent.
+    pub async fn respond<T, E, X: Encodes<T>, F: Encodes<E>>(
+        &self,
+        items: impl Stream<Item = Result<T, E>>,
+        encoding: X,
+        _: F,
+    ) -> Result<Answer, Failure> {
+        match send_all(self.outbound(encoding)?, items).await {
+            Ok(end) => end,
+            Err(fault) => Err(self.fault::<E, F>(&fault)),
+        }
+    }
+
+    /// Sends the items of a method that returned them as a stream and cannot fail.
+    ///
+    /// # Errors
+    /// An item that cannot be sent.
+    pub async fn respond_infallible<T, X: Encodes<T>>(
+        &self,
+        items: impl Stream<Item = T>,
+        encoding: X,
+    ) -> Result<Answer, Failure> {
+        let Ok(end) = send_all(self.outbound(encoding)?, items.map(Ok::<T, Infallible>)).await;
+        end
+    }
+
+    fn fault<E, F: Encodes<E>>(&self, fault: &E) -> Failure {
+        match (F::ENCODING.encode)(self.codec, fault) {
+            Ok(payload) => Failure(Reply::Error(payload)),
+            Err(error) => bad_answer(error),
+        }
     }
 
     /// There is no such method, for instance since it is compiled out.
@@ -168,14 +174,27 @@ impl Request {
     }
 }
 
-/// What becomes of a handler whose item was sent, or not. `None`: it goes on.
-fn sent(sent: Result<(), SendError>) -> Option<Result<Answer, Failure>> {
-    match sent {
-        Ok(()) => None,
-        // Nobody hears of it.
-        Err(SendError::Ended) => Some(Ok(Answer(Reply::Nil))),
-        Err(error) => Some(Err(Failure::new(RefusalReason::BadAnswer, error))),
+/// Sends items until there are no more of them or one is an error, which is given back.
+async fn send_all<T, E>(
+    outbound: Outbound<T>,
+    items: impl Stream<Item = Result<T, E>>,
+) -> Result<Result<Answer, Failure>, E> {
+    let mut items = pin!(items);
+    loop {
+        // Taken out of its result before the await, so that errors need not be `Send`.
+        let item = match items.next().await {
+            Some(Ok(item)) => item,
+            Some(Err(fault)) => return Err(fault),
+            None => break,
+        };
+        match outbound.send(item).await {
+            Ok(()) => {}
+            // Nobody hears of it.
+            Err(SendError::Ended) => break,
+            Err(error) => return Ok(Err(Failure::new(RefusalReason::BadAnswer, error))),
+        }
     }
+    Ok(Ok(Answer(Reply::Nil)))
 }
 
 fn bad_request(error: CodecError) -> Failure {

@@ -8,9 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use serde::de::DeserializeOwned;
 
-use crate::codec::decode_answer;
 use crate::error::{CallError, CodecError};
 use crate::half::{Half, Reader};
 use crate::outcome::Faults;
@@ -82,12 +80,6 @@ impl<T, E> Inbound<T, E> {
             self.told = Told::Yes;
         }
         Poll::Ready(Some(item))
-    }
-}
-
-impl<T: DeserializeOwned, E> Inbound<T, E> {
-    pub(crate) fn typed(half: Half, faults: Faults<E>) -> Self {
-        Self::new(half, |payload| decode_answer(&payload), faults)
     }
 }
 

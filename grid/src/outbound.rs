@@ -6,10 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_util::Sink;
-use serde::Serialize;
 use tokio_util::sync::ReusableBoxFuture;
 
-use crate::codec::encode_answer;
 use crate::description::Codec;
 use crate::error::{CodecError, SendError};
 use crate::half::Half;
@@ -108,12 +106,6 @@ impl<T> Outbound<T> {
                 self.sending = Some(ReusableBoxFuture::new(async move { half.stream.finish(&half.link).await }));
             }
         }
-    }
-}
-
-impl<T: Serialize + 'static> Outbound<T> {
-    pub(crate) fn typed(half: Half) -> Self {
-        Self::new(half, encode_answer)
     }
 }
 

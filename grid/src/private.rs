@@ -2,13 +2,9 @@
 
 use std::convert::Infallible;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 use crate::answer_future::AnswerFuture;
 pub use crate::arguments::{Arguments, AsBytes, Named, NoArguments, One};
 use crate::call::{Call, Shape};
-use crate::codec::{decode_answer, decode_fault};
 use crate::connection::Connection;
 use crate::description::MethodDescription;
 use crate::error::CodecError;
@@ -18,14 +14,14 @@ use crate::inbound::Inbound;
 use crate::outbound::Outbound;
 pub use crate::outcome::Faults;
 pub use crate::rt::{Answer, Failure, Serving};
-pub use crate::types::{AnswerType, ArgumentType, ErrorType};
+pub use crate::types::{AnswerType, ArgumentType, Encodes, ErrorType, ItemType};
 use crate::wire::PayloadBuf;
 
-impl<E: DeserializeOwned + 'static> Faults<E> {
+impl<E> Faults<E> {
     /// Of a method that can fail.
     #[must_use]
-    pub fn typed() -> Self {
-        Self { decode: |payload| decode_fault(&payload) }
+    pub fn typed<F: Encodes<E>>(_: F) -> Self {
+        Self { decode: F::ENCODING.decode }
     }
 }
 
@@ -38,65 +34,75 @@ impl Faults<Infallible> {
 }
 
 /// A call of a method with one request and one answer.
-pub fn call<T, E, A>(
+pub fn call<T, E, A, X>(
     connection: &Connection,
     method: &'static MethodDescription,
     arguments: A,
+    _: X,
     faults: Faults<E>,
 ) -> Call<T, E>
 where
-    T: DeserializeOwned,
     A: Arguments,
+    X: Encodes<T>,
 {
-    start(connection, method, arguments, Shape::Single(|payload| decode_answer(&payload)), faults)
+    start(connection, method, arguments, Shape::Single(X::ENCODING.decode), faults)
 }
 
 /// A call of a method with a stream of responses.
-pub fn call_responses<O, E, A>(
+pub fn call_responses<O, E, A, X>(
     connection: &Connection,
     method: &'static MethodDescription,
     arguments: A,
+    _: X,
     faults: Faults<E>,
 ) -> Call<Inbound<O, E>, E>
 where
-    O: DeserializeOwned,
     A: Arguments,
+    X: Encodes<O>,
 {
-    start(connection, method, arguments, stream(method, Inbound::typed), faults)
+    let open = |half, faults| Inbound::new(half, X::ENCODING.decode, faults);
+    start(connection, method, arguments, stream(method, open), faults)
 }
 
 /// A call of a method with a stream of requests and one answer.
-pub fn call_requests<I, T, E, A>(
+pub fn call_requests<I, T, E, A, X, Y>(
     connection: &Connection,
     method: &'static MethodDescription,
     arguments: A,
+    _: X,
+    _: Y,
     faults: Faults<E>,
 ) -> Call<(Outbound<I>, AnswerFuture<T, E>), E>
 where
-    I: Serialize + 'static,
-    T: DeserializeOwned,
     A: Arguments,
+    X: Encodes<I>,
+    Y: Encodes<T>,
 {
     let open = |half: Half, faults| {
-        let answer = AnswerFuture::new(half.clone(), |payload| decode_answer(&payload), faults);
-        (Outbound::typed(half), answer)
+        let answer = AnswerFuture::new(half.clone(), Y::ENCODING.decode, faults);
+        (Outbound::new(half, X::ENCODING.encode), answer)
     };
     start(connection, method, arguments, stream(method, open), faults)
 }
 
 /// A call of a method with streams in both directions.
-pub fn call_two_way<I, O, E, A>(
+pub fn call_two_way<I, O, E, A, X, Y>(
     connection: &Connection,
     method: &'static MethodDescription,
     arguments: A,
+    _: X,
+    _: Y,
     faults: Faults<E>,
 ) -> Call<(Outbound<I>, Inbound<O, E>), E>
 where
-    I: Serialize + 'static,
-    O: DeserializeOwned,
     A: Arguments,
+    X: Encodes<I>,
+    Y: Encodes<O>,
 {
-    let open = |half: Half, faults| (Outbound::typed(half.clone()), Inbound::typed(half, faults));
+    let open = |half: Half, faults| {
+        let inbound = Inbound::new(half.clone(), Y::ENCODING.decode, faults);
+        (Outbound::new(half, X::ENCODING.encode), inbound)
+    };
     start(connection, method, arguments, stream(method, open), faults)
 }
 

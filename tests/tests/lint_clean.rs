@@ -27,6 +27,7 @@
 )]
 
 pub use self::public::{Catalog, CatalogClient, CatalogServer};
+pub use self::streaming::{Feed, FeedClient, FeedServer, Nothing};
 
 /// A public service in a public path, with everything that a method can have.
 mod public {
@@ -110,6 +111,134 @@ mod public {
         /// Is compiled out.
         #[cfg(any())]
         async fn gone(&self, missing: Missing) -> Missing;
+    }
+}
+
+/// A public service with streams of each kind, with everything that a method with streams can have.
+mod streaming {
+    use std::collections::BTreeMap;
+
+    use futures_util::stream;
+    use grid::{Context, Inbound, Outbound, RemoteError, Stream};
+
+    /// A feed of books.
+    #[grid::service(id = 7, codec = "compact")]
+    pub trait Feed {
+        /// Returns a stream.
+        #[rpc(id = 99, timeout = "5s", window = 8)]
+        fn watch(&self, cx: &Context, place: &str) -> impl Stream<Item = Result<Vec<u8>, RemoteError>>;
+
+        /// Returns a stream that cannot fail.
+        fn tail(&self, place: String, #[serde(default)] from: u64) -> impl Stream<Item = String> + Send + Unpin;
+
+        /// Sends items.
+        async fn list(&self, place: &str, books: Outbound<BTreeMap<String, Vec<u8>>>) -> Result<(), RemoteError>;
+
+        /// Sends items and cannot fail.
+        async fn names(&self, names: Outbound<String>);
+
+        /// Takes items.
+        #[rpc(in_window = 1)]
+        async fn load(&self, cx: Context, books: Inbound<Vec<u8>>) -> Result<u64, RemoteError>;
+
+        /// Takes items and cannot fail.
+        async fn count(&self, books: Inbound<Vec<u8>>) -> u64;
+
+        /// Takes items and answers with nothing.
+        async fn swallow(&self, books: Inbound<Vec<u8>>);
+
+        /// Does both, with types that are complex.
+        #[rpc(in_window = 1, out_window = 2)]
+        async fn sync(
+            &self,
+            books: Inbound<BTreeMap<String, Result<u64, String>>>,
+            since: u64,
+            done: Outbound<BTreeMap<String, Result<u64, String>>>,
+        ) -> Result<(), Vec<BTreeMap<String, Option<u64>>>>;
+
+        /// Does both, and cannot fail.
+        async fn copy(&self, books: Inbound<u8>, done: Outbound<u8>);
+
+        /// Does both by what it returns.
+        fn echo(&self, books: Inbound<u8>) -> impl Stream<Item = u8>;
+
+        /// Has a body, and arguments that it does not use.
+        fn numbers(&self, count: u8, _unused: Inbound<u8>) -> impl Stream<Item = u8> {
+            stream::iter(0..count)
+        }
+
+        /// Has a body that ends early.
+        async fn first(&self, books: Inbound<u8>, done: Outbound<u8>) -> Result<(), RemoteError> {
+            let mut books = books;
+            let Some(first) = books.next().await else { return Ok(()) };
+            done.send(first?).await?;
+            Ok(())
+        }
+
+        /// Has no body to speak of.
+        async fn empty(&self, _books: Inbound<u8>, _done: Outbound<u8>) {}
+
+        /// Has a body still to be written.
+        async fn later(&self, books: Inbound<u8>) -> u64 {
+            unimplemented!("{books:?}")
+        }
+
+        /// Is not to be used.
+        #[deprecated(since = "1.0.0", note = "use watch")]
+        fn old(&self) -> impl Stream<Item = u8>;
+
+        /// Is compiled out.
+        #[cfg(any())]
+        fn gone(&self, missing: Inbound<Missing>) -> impl Stream<Item = Missing>;
+    }
+
+    /// Implements what has no body.
+    #[derive(Debug)]
+    pub struct Nothing;
+
+    impl Feed for Nothing {
+        fn watch(&self, cx: &Context, place: &str) -> impl Stream<Item = Result<Vec<u8>, RemoteError>> {
+            stream::iter([Ok(place.into()), Err(RemoteError::new(cx.handler_id().to_string()))])
+        }
+
+        fn tail(&self, place: String, from: u64) -> impl Stream<Item = String> + Unpin {
+            stream::iter([place, from.to_string()])
+        }
+
+        async fn list(&self, place: &str, books: Outbound<BTreeMap<String, Vec<u8>>>) -> Result<(), RemoteError> {
+            Ok(books.send(BTreeMap::from([(place.to_owned(), Vec::new())])).await?)
+        }
+
+        async fn names(&self, _: Outbound<String>) {}
+
+        async fn load(&self, _: Context, books: Inbound<Vec<u8>>) -> Result<u64, RemoteError> {
+            Ok(self.count(books).await)
+        }
+
+        async fn count(&self, _: Inbound<Vec<u8>>) -> u64 {
+            0
+        }
+
+        async fn swallow(&self, _: Inbound<Vec<u8>>) {}
+
+        async fn sync(
+            &self,
+            _: Inbound<BTreeMap<String, Result<u64, String>>>,
+            _: u64,
+            _: Outbound<BTreeMap<String, Result<u64, String>>>,
+        ) -> Result<(), Vec<BTreeMap<String, Option<u64>>>> {
+            Ok(())
+        }
+
+        async fn copy(&self, _: Inbound<u8>, _: Outbound<u8>) {}
+
+        fn echo(&self, _: Inbound<u8>) -> impl Stream<Item = u8> {
+            stream::empty()
+        }
+
+        fn old(&self) -> impl Stream<Item = u8> {
+            stream::empty()
+        }
     }
 }
 

@@ -10,7 +10,7 @@ pub trait Kv {
     fn put(&self, key: &str);
 
     #[rpc(timeout = "soon")]
-    async fn find<T>(&self, rows: Inbound<T>) -> std::io::Result<T>;
+    async fn find<T>(&self, rows: &Inbound<T>) -> std::io::Result<T>;
 
     async fn fine(&self, key: &str) -> u64;
 

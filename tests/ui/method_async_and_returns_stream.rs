@@ -1,6 +1,8 @@
+use grid::Stream;
+
 #[grid::service(id = 7)]
 pub trait Kv {
-    async fn watch(&self) -> impl futures_util::Stream<Item = u64>;
+    async fn watch(&self) -> impl Stream<Item = u64>;
 }
 
 fn main() {}

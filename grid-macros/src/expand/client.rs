@@ -4,8 +4,8 @@ use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::Ident;
 
-use super::{allows, client_name, describe, docs};
-use crate::model::{Form, Method, SentArgument, Service};
+use super::{Encodings, allows, client_name, describe, description_name, docs, encodings};
+use crate::model::{Form, Items, Method, Output, SentArgument, Service};
 use crate::parse::is_bytes;
 
 pub(super) fn expand(service: &Service) -> TokenStream {
@@ -84,7 +84,7 @@ fn constructor(service: &Service) -> Option<TokenStream> {
 
 fn expand_method(service: &Service, method: &Method) -> TokenStream {
     let Service { grid, vis, .. } = service;
-    let Method { name, cfgs, allows, client_attributes, answer, .. } = method;
+    let Method { name, cfgs, allows, client_attributes, .. } = method;
     let fallback = method.docs.is_empty().then(|| docs(&format!("Calls `{}`.", method.text())));
     let parameters = method.sent().map(|argument| {
         let (name, ty) = (parameter(argument), &argument.ty);
@@ -94,33 +94,59 @@ fn expand_method(service: &Service, method: &Method) -> TokenStream {
         Some(error) => quote!(#error),
         None => quote!(::core::convert::Infallible),
     };
+    let given = given(service, method, &error);
     let call = call(service, method);
     quote_spanned! {Span::mixed_site()=>
         #fallback
         #(#client_attributes)*
         #(#allows)*
         #(#cfgs)*
-        #vis fn #name(&self, #(#parameters),*) -> #grid::Call<#answer, #error> {
+        #vis fn #name(&self, #(#parameters),*) -> #grid::Call<#given, #error> {
             #call
         }
+    }
+}
+
+/// What a call gives when it is awaited: the answer, or the caller's ends of its streams.
+fn given(service: &Service, method: &Method, error: &TokenStream) -> TokenStream {
+    let grid = &service.grid;
+    let ty = method.output.ty();
+    let received = match (&method.input, &method.output) {
+        (None, Output::Answer(_)) => quote!(#ty),
+        (Some(_), Output::Answer(_)) => quote!(#grid::AnswerFuture<#ty, #error>),
+        (_, Output::Sent(_) | Output::Returned(_)) => quote!(#grid::Inbound<#ty, #error>),
+    };
+    match &method.input {
+        None => received,
+        Some(Items { ty, .. }) => quote!((#grid::Outbound<#ty>, #received)),
     }
 }
 
 /// The call. Its types are asserted to be ones that can be sent, each at the type that the user wrote.
 fn call(service: &Service, method: &Method) -> TokenStream {
     let grid = &service.grid;
-    let answer = &method.answer;
-    let description = super::description_name(method);
+    let description = description_name(method);
     let arguments = arguments(service, method);
-    let faults = if method.error.is_some() { quote!(typed) } else { quote!(none) };
-    let call = quote_spanned! {Span::mixed_site()=>
-        <#answer as #grid::__private::AnswerType<_>>::received(
-            #grid::__private::call(&self.connection, &Self::#description, #arguments, #grid::__private::Faults::#faults())
-        )
+    let function = match (&method.input, &method.output) {
+        (None, Output::Answer(_)) => quote!(call),
+        (None, Output::Sent(_) | Output::Returned(_)) => quote!(call_responses),
+        (Some(_), Output::Answer(_)) => quote!(call_requests),
+        (Some(_), Output::Sent(_) | Output::Returned(_)) => quote!(call_two_way),
     };
-    match &method.error {
-        Some(error) => quote!(<#error as #grid::__private::ErrorType<_>>::received(#call)),
-        None => call,
+    let Encodings { input, output, error } = encodings(service, method);
+    let encodings = input.iter().chain([&output]);
+    let faults = match error {
+        Some(error) => quote!(typed(#error)),
+        None => quote!(none()),
+    };
+    quote_spanned! {Span::mixed_site()=>
+        #grid::__private::#function(
+            &self.connection,
+            &Self::#description,
+            #arguments,
+            #(#encodings,)*
+            #grid::__private::Faults::#faults,
+        )
     }
 }
 

@@ -1,10 +1,11 @@
 //! The description of a service and its methods, as constants.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{ToTokens, quote};
+use syn::Type;
 
 use super::{description_name, docs};
-use crate::model::{Codec, Method, Service};
+use crate::model::{Codec, Items, Method, Output, Service};
 use crate::render::render;
 
 /// The `ServiceDescription`, inside an impl for the client.
@@ -52,11 +53,11 @@ fn method(service: &Service, method: &Method) -> TokenStream {
         let (name, type_name) = (argument.text(), render(&argument.ty));
         quote!(#grid::ArgumentDescription { name: #name, type_name: #type_name })
     });
-    let answer = render(&method.answer);
-    let error = option(method.error.as_ref().map(|error| {
-        let error = render(error);
-        quote!(#error)
-    }));
+    let kind = kind(service, method);
+    let text = |ty: &Type| render(ty).to_token_stream();
+    let input = option(method.input.as_ref().map(|input| text(&input.ty)));
+    let answer = text(method.output.ty());
+    let error = option(method.error.as_ref().map(text));
     let timeout = option(method.timeout.map(|timeout| {
         let (seconds, nanos) = (timeout.as_secs(), timeout.subsec_nanos());
         quote!(::core::time::Duration::new(#seconds, #nanos))
@@ -66,16 +67,41 @@ fn method(service: &Service, method: &Method) -> TokenStream {
             service: #service_name,
             name: #name,
             id: #grid::HandlerId::new(#id, #method_id),
-            kind: #grid::MethodKind::Single,
+            kind: #kind,
             codec: #codec,
             docs: #docs,
             arguments: &[#(#arguments),*],
+            input: #input,
             answer: #answer,
             error: #error,
             timeout: #timeout,
             detach: #detach,
         }
     }
+}
+
+fn kind(service: &Service, method: &Method) -> TokenStream {
+    let grid = &service.grid;
+    let window = |items: &Items| match items.window {
+        Some(window) => quote!(#window),
+        None => quote!(#grid::Windows::DEFAULT),
+    };
+    let kind = match (&method.input, &method.output) {
+        (None, Output::Answer(_)) => quote!(Single),
+        (None, Output::Sent(output) | Output::Returned(output)) => {
+            let out_window = window(output);
+            quote!(Responses { out_window: #out_window })
+        }
+        (Some(input), Output::Answer(_)) => {
+            let in_window = window(input);
+            quote!(Requests { in_window: #in_window })
+        }
+        (Some(input), Output::Sent(output) | Output::Returned(output)) => {
+            let (in_window, out_window) = (window(input), window(output));
+            quote!(TwoWay { in_window: #in_window, out_window: #out_window })
+        }
+    };
+    quote!(#grid::MethodKind::#kind)
 }
 
 fn option(value: Option<TokenStream>) -> TokenStream {

@@ -10,9 +10,9 @@ mod trait_;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote};
-use syn::{Ident, ItemTrait};
+use syn::{Ident, ItemTrait, Type};
 
-use crate::model::{Method, SentArgument, Service};
+use crate::model::{Method, Output, SentArgument, Service};
 
 /// Everything that a service becomes.
 pub(crate) fn expand(item: ItemTrait, service: &Service) -> TokenStream {
@@ -57,6 +57,27 @@ fn docs(text: &str) -> TokenStream {
         .map(|line| if line.is_empty() { String::new() } else { format!(" {line}") })
         .map(|line| quote!(#[doc = #line]))
         .collect()
+}
+
+/// How answers, items and errors of a method are sent: the generated code that asks their types, at the place where the
+/// user wrote them.
+struct Encodings {
+    input: Option<TokenStream>,
+    output: TokenStream,
+    error: Option<TokenStream>,
+}
+
+fn encodings(service: &Service, method: &Method) -> Encodings {
+    let grid = &service.grid;
+    let item = |ty: &Type| quote!(<#ty as #grid::__private::ItemType<_>>::encoding());
+    Encodings {
+        input: method.input.as_ref().map(|input| item(&input.ty)),
+        output: match &method.output {
+            Output::Answer(ty) => quote!(<#ty as #grid::__private::AnswerType<_>>::encoding()),
+            Output::Sent(items) | Output::Returned(items) => item(&items.ty),
+        },
+        error: method.error.as_ref().map(|error| quote!(<#error as #grid::__private::ErrorType<_>>::encoding())),
+    }
 }
 
 /// The generated names of the arguments that are sent, which only generated code can see.

@@ -1,11 +1,12 @@
-//! The server of a service: decodes the arguments of a request, calls the trait, encodes the answer.
+//! The server of a service: decodes the arguments of a request, opens its streams, calls the trait, sends what it gives.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::Ident;
+use syn::spanned::Spanned;
+use syn::{Ident, Type};
 
-use super::{allows, client_name, docs, locals, server_name};
-use crate::model::{Argument, ContextArgument, Form, Method, SentArgument, Service};
+use super::{Encodings, allows, client_name, docs, encodings, locals, server_name};
+use crate::model::{Argument, ContextArgument, Form, Method, Output, SentArgument, Service};
 
 pub(super) fn expand(service: &Service) -> TokenStream {
     let structure = expand_struct(service);
@@ -87,6 +88,7 @@ fn expand_arm(service: &Service, method: &Method) -> TokenStream {
     let Method { cfgs, allows, id, .. } = method;
     let id = id.value;
     let decode = decode(service, method);
+    let open = open(service, method);
     let reply = reply(service, method);
     quote_spanned! {Span::mixed_site()=>
         #(#cfgs)*
@@ -95,27 +97,53 @@ fn expand_arm(service: &Service, method: &Method) -> TokenStream {
             let service = ::std::sync::Arc::clone(&self.0);
             ::std::boxed::Box::pin(async move {
                 #decode
+                #open
                 #reply
             })
         }
     }
 }
 
-/// Calls the trait and encodes what it answers. The types are asserted as in the client.
+/// Calls the trait, and sends what it gives.
 fn reply(service: &Service, method: &Method) -> TokenStream {
-    let Service { grid, name: service_name, .. } = service;
-    let Method { name, answer, .. } = method;
+    let Service { name: service_name, .. } = service;
+    let name = &method.name;
     let arguments = arguments(method);
+    let Encodings { output, error, .. } = encodings(service, method);
     let span = Span::mixed_site();
-    let result = quote_spanned!(span=> <__Service as #service_name>::#name(&*service, #(#arguments),*).await);
-    let answer = quote!(<#answer as #grid::__private::AnswerType<_>>);
-    match &method.error {
-        Some(error) => {
-            let error = quote!(<#error as #grid::__private::ErrorType<_>>);
-            quote_spanned!(span=> request.reply(#error::sent_err(#answer::sent_ok(#result))))
-        }
-        None => quote_spanned!(span=> request.reply_infallible(#answer::sent(#result))),
+    let call = quote_spanned!(span=> <__Service as #service_name>::#name(&*service, #(#arguments),*));
+    match (&method.output, error) {
+        (Output::Answer(_), Some(error)) => quote_spanned!(span=> request.reply(#call.await, #output, #error)),
+        (Output::Answer(_), None) => quote_spanned!(span=> request.reply_infallible(#call.await, #output)),
+        (Output::Sent(_), Some(error)) => quote_spanned!(span=> request.finished(#call.await, #error)),
+        (Output::Sent(_), None) => quote_spanned! {span=>
+            #call.await;
+            request.finished_infallible()
+        },
+        (Output::Returned(_), Some(error)) => quote_spanned! {span=>
+            let items = #call;
+            request.respond(items, #output, #error).await
+        },
+        (Output::Returned(_), None) => quote_spanned! {span=>
+            let items = #call;
+            request.respond_infallible(items, #output).await
+        },
     }
+}
+
+/// The handler's ends of its streams, as locals.
+fn open(service: &Service, method: &Method) -> TokenStream {
+    let Encodings { input, output, .. } = encodings(service, method);
+    let span = Span::mixed_site();
+    let inbound = input.map(|encoding| {
+        let inbound = inbound(method);
+        quote_spanned!(span=> let #inbound = request.inbound(#encoding)?;)
+    });
+    let outbound = matches!(&method.output, Output::Sent(_)).then(|| {
+        let outbound = outbound(method);
+        quote_spanned!(span=> let #outbound = request.outbound(#output)?;)
+    });
+    quote!(#inbound #outbound)
 }
 
 /// Decodes the arguments into [`locals`].
@@ -178,6 +206,23 @@ fn arguments(method: &Method) -> Vec<TokenStream> {
                 Form::Reference(_) | Form::Slice(_) => quote!(&#local),
             })
         }
+        Argument::Inbound => Some(inbound(method)),
+        Argument::Outbound => Some(outbound(method)),
     };
     method.arguments.iter().filter_map(argument).collect()
+}
+
+fn inbound(method: &Method) -> TokenStream {
+    local("inbound", method.input.as_ref().map(|items| &items.ty))
+}
+
+fn outbound(method: &Method) -> TokenStream {
+    local("outbound", Some(method.output.ty()))
+}
+
+/// A local at the place of a type, where rustc will point if it does not fit.
+fn local(name: &str, ty: Option<&Type>) -> TokenStream {
+    let span = Span::mixed_site();
+    let local = Ident::new(name, ty.map_or(span, |ty| span.located_at(ty.span())));
+    quote!(#local)
 }

@@ -1,8 +1,13 @@
-//! The trait, as written but for `async fn`, whose futures become `Send` by signature.
+//! The trait, as written but for the futures of `async fn` and the streams that are returned, which become `Send` by
+//! signature.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::{FnArg, ItemTrait, Pat, ReturnType, Stmt, Token, TraitItem, TraitItemFn, parse_quote_spanned};
+use syn::{
+    FnArg, ItemTrait, Pat, ReturnType, Stmt, Token, TraitItem, TraitItemFn, TypeParamBound, parse_quote_spanned,
+};
+
+use crate::parse::returned_stream;
 
 pub(super) fn expand(mut item: ItemTrait) -> TokenStream {
     let span = Span::mixed_site();
@@ -18,9 +23,28 @@ pub(super) fn expand(mut item: ItemTrait) -> TokenStream {
     quote!(#item)
 }
 
-/// Turns `async fn f(..) -> R { .. }` into `fn f(..) -> impl Future<Output = R> + Send { async move { .. } }`.
 fn expand_method(method: &mut TraitItemFn) {
-    let Some(asyncness) = method.sig.asyncness.take() else { return };
+    match method.sig.asyncness.take() {
+        Some(asyncness) => expand_async(method, asyncness),
+        None => expand_stream(&mut method.sig.output),
+    }
+}
+
+/// Turns `-> impl Stream<..>` into `-> impl Stream<..> + Send`, if it is not so already.
+fn expand_stream(output: &mut ReturnType) {
+    let Some(stream) = returned_stream(output) else { return };
+    let is_send = stream.bounds.iter().any(|bound| match bound {
+        TypeParamBound::Trait(bound) => bound.path.segments.last().is_some_and(|segment| segment.ident == "Send"),
+        _ => false,
+    });
+    if !is_send {
+        let span = Span::mixed_site().located_at(stream.impl_token.span);
+        stream.bounds.push(parse_quote_spanned!(span=> ::core::marker::Send));
+    }
+}
+
+/// Turns `async fn f(..) -> R { .. }` into `fn f(..) -> impl Future<Output = R> + Send { async move { .. } }`.
+fn expand_async(method: &mut TraitItemFn, asyncness: Token![async]) {
     let span = Span::mixed_site().located_at(asyncness.span);
     let answer = match &method.sig.output {
         ReturnType::Default => quote_spanned!(span=> ()),

@@ -11,20 +11,31 @@ use syn::{
 
 use super::attributes::{self, Kind};
 use super::rpc::{self, RpcSettings};
+use super::streams::{self, Direction};
 use super::types;
+use super::windows::WindowSettings;
 use crate::errors::Errors;
-use crate::model::{Argument, Method, MethodId, SentArgument};
+use crate::model::{Argument, Items, Method, MethodId, Output, SentArgument};
 
 /// Reads the method at this place, counted from 1, and cleans it. `None` if anything is wrong with it.
 pub(super) fn parse(item: &mut TraitItemFn, place: usize, errors: &mut Errors) -> Option<Method> {
     let before = errors.count();
-    let rpc = parse_rpc(item, errors);
+    let mut rpc = parse_rpc(item, errors);
     let has_body = item.default.is_some();
     check_qualifiers(&mut item.sig, errors);
     check_generics(&item.sig, errors);
     check_receiver(&item.sig, errors);
+    let before_types = errors.count();
     let arguments = parse_arguments(&mut item.sig, has_body, errors);
-    let (answer, error) = parse_output(&item.sig, errors);
+    let returned = parse_output(&item.sig, arguments.outbound, errors);
+    let is_understood = errors.count() == before_types;
+    let input = arguments.inbound.map(|ty| Items { ty, window: rpc.windows.take(Direction::In, errors) });
+    let output = output(returned.what, &mut rpc.windows, errors);
+    if is_understood {
+        // Otherwise the window may be for a stream that was not seen to be one.
+        rpc.windows.finish(errors);
+    }
+    let detach = check_detach(rpc.detach, input.as_ref(), &output, errors);
     let id = match rpc.id {
         Some(id) => Some(id),
         None => place_id(&item.sig.ident, place, errors),
@@ -37,14 +48,15 @@ pub(super) fn parse(item: &mut TraitItemFn, place: usize, errors: &mut Errors) -
         name: item.sig.ident.clone(),
         id: id?,
         timeout: rpc.timeout,
-        detach: rpc.detach,
+        detach,
         docs: attributes::docs(&item.attrs),
         cfgs: attributes::copies(&item.attrs, &[Kind::Cfg]),
         allows: attributes::copies(&item.attrs, &[Kind::Allow]),
         client_attributes: attributes::copies(&item.attrs, &[Kind::Docs, Kind::Deprecated]),
-        arguments,
-        answer,
-        error,
+        arguments: arguments.all,
+        input,
+        output,
+        error: returned.error,
     })
 }
 
@@ -65,7 +77,7 @@ fn place_id(name: &Ident, place: usize, errors: &mut Errors) -> Option<MethodId>
     Some(MethodId { value, span: name.span() })
 }
 
-/// `async fn` and nothing else.
+/// `fn`, perhaps `async`, and nothing else.
 fn check_qualifiers(sig: &mut Signature, errors: &mut Errors) {
     if let Some(constness) = sig.constness.take() {
         errors.at(constness, "a method runs on another node: remove `const`");
@@ -115,39 +127,79 @@ fn declared_lifetimes(sig: &Signature) -> Vec<Lifetime> {
     sig.generics.lifetimes().map(|param| param.lifetime.clone()).collect()
 }
 
-fn parse_arguments(sig: &mut Signature, has_body: bool, errors: &mut Errors) -> Vec<Argument> {
+/// The arguments of a method.
+#[derive(Default)]
+struct Arguments {
+    all: Vec<Argument>,
+    /// The type of the items that come in.
+    inbound: Option<Type>,
+    outbound: Option<OutboundArgument>,
+}
+
+/// An argument by which items go out.
+struct OutboundArgument {
+    ty: Type,
+    item: Type,
+}
+
+fn parse_arguments(sig: &mut Signature, has_body: bool, errors: &mut Errors) -> Arguments {
     let declared = declared_lifetimes(sig);
-    let mut arguments = Vec::new();
+    let mut arguments = Arguments::default();
     for input in &mut sig.inputs {
-        let FnArg::Typed(input) = input else { continue };
-        let Some(argument) = parse_argument(input, has_body, &declared, errors) else { continue };
-        let is_second_context = matches!(argument, Argument::Context(_))
-            && arguments.iter().any(|earlier| matches!(earlier, Argument::Context(_)));
-        if is_second_context {
-            errors.at(&input.ty, "a call has one context: remove this argument");
+        if let FnArg::Typed(input) = input {
+            parse_argument(input, has_body, &declared, &mut arguments, errors);
         }
-        arguments.push(argument);
     }
     arguments
 }
 
-fn parse_argument(input: &mut PatType, has_body: bool, declared: &[Lifetime], errors: &mut Errors) -> Option<Argument> {
+fn parse_argument(
+    input: &mut PatType,
+    has_body: bool,
+    declared: &[Lifetime],
+    arguments: &mut Arguments,
+    errors: &mut Errors,
+) {
     let default = attributes::take_serde_default(&mut input.attrs, errors);
     let name = parse_name(&mut input.pat, has_body, errors);
     if let Some(context) = types::context(&input.ty, errors) {
         if let Some(attribute) = default {
             errors.at(attribute.path(), "the context is not sent and so never missing: remove this attribute");
         }
-        return Some(Argument::Context(context));
+        if arguments.all.iter().any(|earlier| matches!(earlier, Argument::Context(_))) {
+            errors.at(&input.ty, "a call has one context: remove this argument");
+        }
+        return arguments.all.push(Argument::Context(context));
     }
-    if let Some(stream) = types::stream(&input.ty) {
-        errors.at(stream, types::STREAM);
-        return None;
+    if let Some((direction, item)) = streams::argument(&mut input.ty, errors) {
+        if let Some(attribute) = default {
+            errors.at(attribute.path(), "a stream is not sent and so never missing: remove this attribute");
+        }
+        return arguments.add_stream(direction, &input.ty, item, errors);
     }
     let form = types::argument(&input.ty, declared, errors);
     let default = default.map(|attribute| attribute.path().span());
-    let sent = SentArgument { name: name?, ty: (*input.ty).clone(), form, default };
-    Some(Argument::Sent(Box::new(sent)))
+    if let Some(name) = name {
+        let sent = SentArgument { name, ty: (*input.ty).clone(), form, default };
+        arguments.all.push(Argument::Sent(Box::new(sent)));
+    }
+}
+
+impl Arguments {
+    fn add_stream(&mut self, direction: Direction, ty: &Type, item: Type, errors: &mut Errors) {
+        let is_second = match direction {
+            Direction::In => self.inbound.replace(item).is_some(),
+            Direction::Out => self.outbound.replace(OutboundArgument { ty: ty.clone(), item }).is_some(),
+        };
+        if is_second {
+            errors
+                .at(ty, "a call has one stream in each direction: remove this argument, and make an enum of the items");
+        }
+        self.all.push(match direction {
+            Direction::In => Argument::Inbound,
+            Direction::Out => Argument::Outbound,
+        });
+    }
 }
 
 /// The plain name that an argument must have. Without a body rustc allows no other pattern either, so it goes.
@@ -166,13 +218,59 @@ fn parse_name(pattern: &mut Pat, has_body: bool, errors: &mut Errors) -> Option<
     None
 }
 
-fn parse_output(sig: &Signature, errors: &mut Errors) -> (Type, Option<Type>) {
-    if sig.asyncness.is_some() {
-        return types::answer(&sig.output, errors);
+/// What a method gives, and the error that it can end with.
+struct Returned {
+    what: What,
+    error: Option<Type>,
+}
+
+/// What a method gives: an output without its window.
+enum What {
+    Answer(Type),
+    Sent(Type),
+    Stream(Type),
+}
+
+fn parse_output(sig: &Signature, outbound: Option<OutboundArgument>, errors: &mut Errors) -> Returned {
+    let before = errors.count();
+    if let Some((item, error)) = streams::returned(sig, errors) {
+        if let Some(OutboundArgument { ty, .. }) = outbound {
+            errors.at(ty, "the items go out in the stream that is returned: remove this argument");
+        }
+        return Returned { what: What::Stream(item), error };
     }
-    match types::stream_answer(&sig.output) {
-        Some(stream) => errors.at(stream, types::STREAM),
-        None => errors.at(sig.fn_token, format_args!("a call waits for its answer: write `async fn {}`", sig.ident)),
+    let (answer, error) = match sig.asyncness {
+        Some(_) => types::answer(&sig.output, errors),
+        None => {
+            errors.at(sig.fn_token, format_args!("a call waits for its answer: write `async fn {}`", sig.ident));
+            (parse_quote!(()), None)
+        }
+    };
+    let what = match outbound {
+        None => What::Answer(answer),
+        Some(OutboundArgument { item, .. }) => {
+            if !types::is_unit(&answer) && errors.count() == before {
+                errors.at(&answer, "the items are what the method answers: return `Result<(), E>` or nothing");
+            }
+            What::Sent(item)
+        }
+    };
+    Returned { what, error }
+}
+
+fn output(what: What, windows: &mut WindowSettings, errors: &mut Errors) -> Output {
+    match what {
+        What::Answer(ty) => Output::Answer(ty),
+        What::Sent(ty) => Output::Sent(Items { ty, window: windows.take(Direction::Out, errors) }),
+        What::Stream(ty) => Output::Returned(Items { ty, window: windows.take(Direction::Out, errors) }),
     }
-    (parse_quote!(()), None)
+}
+
+/// Only a handler without streams can go on when nobody is there any more.
+fn check_detach(detach: Option<Ident>, input: Option<&Items>, output: &Output, errors: &mut Errors) -> bool {
+    let Some(key) = detach else { return false };
+    if input.is_some() || !matches!(output, Output::Answer(_)) {
+        errors.at(&key, "the handler of a stream ends with its call: remove `detach`");
+    }
+    true
 }

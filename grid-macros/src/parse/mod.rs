@@ -7,7 +7,9 @@ mod method;
 mod rpc;
 mod service;
 mod settings;
+mod streams;
 mod types;
+mod windows;
 
 use proc_macro2::TokenStream;
 use syn::parse::{ParseStream, Parser};
@@ -15,6 +17,7 @@ use syn::{Attribute, ItemTrait, TraitItem, TraitItemFn, Visibility};
 
 use self::attributes::Kind;
 use self::service::ServiceSettings;
+pub(crate) use self::streams::returned_stream;
 pub(crate) use self::types::is_bytes;
 use crate::errors::Errors;
 use crate::model::{Method, Service};

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use proc_macro2::TokenStream;
-use syn::{Attribute, Meta};
+use syn::{Attribute, Ident, Meta};
 
 use super::settings::{self, Setting};
+use super::windows::WindowSettings;
 use crate::errors::Errors;
 use crate::model::MethodId;
 
@@ -14,7 +15,9 @@ use crate::model::MethodId;
 pub(super) struct RpcSettings {
     pub(super) id: Option<MethodId>,
     pub(super) timeout: Option<Duration>,
-    pub(super) detach: bool,
+    /// Where it stands.
+    pub(super) detach: Option<Ident>,
+    pub(super) windows: WindowSettings,
 }
 
 pub(super) fn parse(attribute: &Attribute, errors: &mut Errors) -> RpcSettings {
@@ -34,12 +37,16 @@ pub(super) fn parse(attribute: &Attribute, errors: &mut Errors) -> RpcSettings {
             "timeout" => rpc.timeout = parse_timeout(&setting, errors),
             "detach" => {
                 setting.flag(errors);
-                rpc.detach = true;
+                rpc.detach = Some(key.clone());
             }
-            "window" | "in_window" | "out_window" => {
-                errors.at(key, format_args!("windows are for streams, which are not supported yet: remove `{key}`"));
-            }
-            _ => errors.at(key, format_args!("unknown setting `{key}`: a method has `id`, `timeout` and `detach`")),
+            _ if rpc.windows.read(&setting, errors) => {}
+            _ => errors.at(
+                key,
+                format_args!(
+                    "unknown setting `{key}`: a method has `id`, `timeout` and `detach`, and one with streams `window`, \
+                     `in_window` and `out_window`"
+                ),
+            ),
         }
     }
     rpc
@@ -100,7 +107,7 @@ mod tests {
     fn an_empty_attribute_says_nothing() {
         for attribute in [parse_quote!(#[rpc]), parse_quote!(#[rpc()])] {
             let (rpc, errors) = parsed(&attribute);
-            assert!(rpc.id.is_none() && rpc.timeout.is_none() && !rpc.detach);
+            assert!(rpc.id.is_none() && rpc.timeout.is_none() && rpc.detach.is_none());
             assert_eq!(errors, "");
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! What the settings mean is for the attributes that have them; here is only their form.
 
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use proc_macro2::{Span, TokenStream};
@@ -57,7 +58,10 @@ impl Setting {
     }
 
     /// The value as an integer in this range.
-    pub(super) fn integer(&self, range: RangeInclusive<u8>, errors: &mut Errors) -> Option<u8> {
+    pub(super) fn integer<N>(&self, range: RangeInclusive<N>, errors: &mut Errors) -> Option<N>
+    where
+        N: TryFrom<u64> + PartialOrd + Display,
+    {
         let Self { key, .. } = self;
         let (min, max) = (range.start(), range.end());
         let value = self.required(format_args!("{key} = 7"), errors)?;
@@ -65,7 +69,7 @@ impl Setting {
             errors.at(value, format_args!("`{key}` is an integer from {min} to {max}, such as `{key} = 7`"));
             return None;
         };
-        let number = literal.base10_parse::<u64>().ok().and_then(|number| u8::try_from(number).ok());
+        let number = literal.base10_parse::<u64>().ok().and_then(|number| N::try_from(number).ok());
         let number = number.filter(|number| range.contains(number));
         if number.is_none() {
             errors.at(literal, format_args!("`{key}` is from {min} to {max}"));

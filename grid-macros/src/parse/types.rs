@@ -1,13 +1,14 @@
-//! The types of arguments and answers: how each is sent, and what cannot be sent.
+//! The types of arguments, answers and items: how each is sent, and what cannot be sent.
 //!
-//! Types are known by how they are written: `Context`, `Result`, `Inbound` by the last segment of their path.
+//! Types are known by how they are written: `Context` and `Result` by the last segment of their path.
 
 use syn::visit::{self, Visit};
 use syn::{
-    GenericArgument, Ident, Lifetime, Path, PathArguments, PathSegment, ReturnType, Type, TypeFnPtr, TypeImplTrait,
-    TypeParamBound, TypeReference, TypeTraitObject, parse_quote,
+    GenericArgument, Lifetime, Path, PathArguments, PathSegment, ReturnType, Type, TypeFnPtr, TypeImplTrait,
+    TypeReference, TypeTraitObject, parse_quote,
 };
 
+use super::streams::{is_stream, stream_bound};
 use crate::errors::Errors;
 use crate::model::{ContextArgument, Form};
 
@@ -39,7 +40,7 @@ fn is_byte_list(ty: &Type) -> bool {
 }
 
 /// The `T` of `Name<T>`.
-fn only_parameter<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
+pub(super) fn only_parameter<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
     let segment = last_segment(ty).filter(|segment| segment.ident == name)?;
     let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
     match arguments.args.first() {
@@ -50,20 +51,41 @@ fn only_parameter<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
 
 /// The answer and the error that a method returns.
 pub(super) fn answer(output: &ReturnType, errors: &mut Errors) -> (Type, Option<Type>) {
-    let ReturnType::Type(_, ty) = output else { return (parse_quote!(()), None) };
-    SentType { role: Role::Answer, errors }.visit_type(ty);
+    match output {
+        ReturnType::Default => (parse_quote!(()), None),
+        ReturnType::Type(_, ty) => fallible(ty, Role::Answer, errors),
+    }
+}
+
+/// The type of the items that go through a stream argument.
+pub(super) fn item(ty: &Type, errors: &mut Errors) {
+    SentType { role: Role::Item, errors }.visit_type(ty);
+}
+
+/// The item and the error that a returned stream has.
+pub(super) fn fallible_item(ty: &Type, errors: &mut Errors) -> (Type, Option<Type>) {
+    fallible(ty, Role::Item, errors)
+}
+
+fn fallible(ty: &Type, role: Role<'_>, errors: &mut Errors) -> (Type, Option<Type>) {
+    SentType { role, errors }.visit_type(ty);
     match result(ty) {
-        None => ((**ty).clone(), None),
+        None => (ty.clone(), None),
         Some(Ok((answer, error))) => (answer.clone(), Some(error.clone())),
         Some(Err(alias)) => {
             errors.at(alias, "a `Result` without its error type is an alias: write `Result<T, E>`");
-            ((**ty).clone(), None)
+            (ty.clone(), None)
         }
     }
 }
 
+/// Whether this is `()`.
+pub(super) fn is_unit(ty: &Type) -> bool {
+    matches!(bare(ty), Type::Tuple(tuple) if tuple.elems.is_empty())
+}
+
 /// The two types of a `Result<T, E>`; an alias of it as the error.
-fn result(ty: &Type) -> Option<Result<(&Type, &Type), &Path>> {
+pub(super) fn result(ty: &Type) -> Option<Result<(&Type, &Type), &Path>> {
     let Type::Path(path) = bare(ty) else { return None };
     let segment = path.path.segments.last().filter(|segment| segment.ident == "Result")?;
     let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return Some(Err(&path.path)) };
@@ -92,37 +114,11 @@ pub(super) fn context(ty: &Type, errors: &mut Errors) -> Option<ContextArgument>
     Some(ContextArgument::Borrowed)
 }
 
-/// The `Inbound` or `Outbound` that a stream argument is named by.
-pub(super) fn stream(ty: &Type) -> Option<&Ident> {
-    let ty = match bare(ty) {
-        Type::Reference(reference) => &reference.elem,
-        other => other,
-    };
-    let segment = last_segment(ty)?;
-    (segment.ident == "Inbound" || segment.ident == "Outbound").then_some(&segment.ident)
-}
-
-/// The `impl Stream<..>` that a method returns.
-pub(super) fn stream_answer(output: &ReturnType) -> Option<&TypeImplTrait> {
-    let ReturnType::Type(_, ty) = output else { return None };
-    match bare(ty) {
-        Type::ImplTrait(ty) if is_stream(ty) => Some(ty),
-        _ => None,
-    }
-}
-
-fn is_stream(ty: &TypeImplTrait) -> bool {
-    ty.bounds.iter().any(|bound| match bound {
-        TypeParamBound::Trait(bound) => bound.path.segments.last().is_some_and(|segment| segment.ident == "Stream"),
-        _ => false,
-    })
-}
-
 fn is_named(ty: &Type, name: &str) -> bool {
     last_segment(ty).is_some_and(|segment| segment.ident == name)
 }
 
-fn last_segment(ty: &Type) -> Option<&PathSegment> {
+pub(super) fn last_segment(ty: &Type) -> Option<&PathSegment> {
     match bare(ty) {
         Type::Path(path) => path.path.segments.last(),
         _ => None,
@@ -130,7 +126,7 @@ fn last_segment(ty: &Type) -> Option<&PathSegment> {
 }
 
 /// The type without parentheses, and without the invisible ones that `macro_rules!` macros put around it.
-fn bare(ty: &Type) -> &Type {
+pub(super) fn bare(ty: &Type) -> &Type {
     match ty {
         Type::Group(group) => bare(&group.elem),
         Type::Paren(paren) => bare(&paren.elem),
@@ -143,6 +139,28 @@ fn bare(ty: &Type) -> &Type {
 enum Role<'a> {
     Argument { declared: &'a [Lifetime] },
     Answer,
+    Item,
+}
+
+impl Role<'_> {
+    fn name(self) -> &'static str {
+        match self {
+            Role::Argument { .. } => "an argument",
+            Role::Answer => "an answer",
+            Role::Item => "an item",
+        }
+    }
+
+    /// What to do with a stream inside such a type.
+    fn stream(self) -> &'static str {
+        match self {
+            Role::Argument { .. } => {
+                "a stream is an argument of its own: write `Inbound<T>` for items that come in, or `Outbound<T>`"
+            }
+            Role::Answer => "a stream is no answer: return `impl Stream<Item = T>` alone, or take an `Outbound<T>`",
+            Role::Item => "a stream is no part of an item: make it a stream of the method, or send `Vec<T>`",
+        }
+    }
 }
 
 /// Reports each part of a type that no value can be sent of.
@@ -154,9 +172,12 @@ struct SentType<'a> {
 impl<'ast> Visit<'ast> for SentType<'_> {
     fn visit_type_reference(&mut self, ty: &'ast TypeReference) {
         match self.role {
-            Role::Answer => {
-                self.errors
-                    .at(ty.and_token, "an answer cannot borrow: write an owned type, such as `String` for `&str`");
+            Role::Answer | Role::Item => {
+                let what = self.role.name();
+                self.errors.at(
+                    ty.and_token,
+                    format_args!("{what} cannot borrow: write an owned type, such as `String` for `&str`"),
+                );
                 return self.visit_type(&ty.elem);
             }
             Role::Argument { .. } => {
@@ -173,8 +194,9 @@ impl<'ast> Visit<'ast> for SentType<'_> {
 
     fn visit_lifetime(&mut self, lifetime: &'ast Lifetime) {
         match self.role {
-            Role::Answer => {
-                self.errors.at(lifetime, "an answer cannot borrow: write an owned type without lifetimes");
+            Role::Answer | Role::Item => {
+                let what = self.role.name();
+                self.errors.at(lifetime, format_args!("{what} cannot borrow: write an owned type without lifetimes"));
             }
             Role::Argument { declared } => {
                 if lifetime.ident != "_" && !declared.contains(lifetime) {
@@ -186,19 +208,25 @@ impl<'ast> Visit<'ast> for SentType<'_> {
     }
 
     fn visit_type_impl_trait(&mut self, ty: &'ast TypeImplTrait) {
-        if is_stream(ty) {
-            self.errors.at(ty, STREAM);
-        } else {
-            self.errors.at(ty, "both nodes must know the type: write a concrete type instead of `impl Trait`");
-        }
+        let message = match stream_bound(&ty.bounds) {
+            Some(_) => self.role.stream(),
+            None => "both nodes must know the type: write a concrete type instead of `impl Trait`",
+        };
+        self.errors.at(ty, message);
     }
 
     fn visit_type_trait_object(&mut self, ty: &'ast TypeTraitObject) {
-        self.errors
-            .at(ty, "both nodes must know the type: write a concrete type, such as an enum, instead of `dyn Trait`");
+        let message = match stream_bound(&ty.bounds) {
+            Some(_) => self.role.stream(),
+            None => "both nodes must know the type: write a concrete type, such as an enum, instead of `dyn Trait`",
+        };
+        self.errors.at(ty, message);
     }
 
     fn visit_path(&mut self, path: &'ast Path) {
+        if let Some(last) = path.segments.last().filter(|last| is_stream(last)) {
+            return self.errors.at(&last.ident, self.role.stream());
+        }
         match path.segments.first() {
             Some(first) if first.ident == "Self" => {
                 self.errors.at(&first.ident, "the client has another `Self` than the server: write a concrete type");
@@ -210,9 +238,6 @@ impl<'ast> Visit<'ast> for SentType<'_> {
     /// Cannot be sent, but may name lifetimes of its own; rustc will say what is missing.
     fn visit_type_fn_ptr(&mut self, _: &'ast TypeFnPtr) {}
 }
-
-/// The message for a stream, wherever it stands.
-pub(super) const STREAM: &str = "streams are not supported yet: take and answer with whole values, such as `Vec<T>`";
 
 #[cfg(test)]
 mod tests {
@@ -248,12 +273,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_sent_is_reported_part_by_part() {
-        let refused: [(Type, usize); 5] = [
+        let refused: [(Type, usize); 6] = [
             (parse_quote!(&mut Vec<&'static str>), 2),
             (parse_quote!(Box<dyn Fn(&'a u8)>), 1),
             (parse_quote!((impl Into<u8>, Self)), 2),
             (parse_quote!(Cow<'a, str>), 1),
             (parse_quote!(Option<Self::Item>), 1),
+            (parse_quote!((Vec<Inbound<&'a str>>, impl Stream, BoxStream<'a, u8>)), 3),
         ];
         for (ty, count) in refused {
             let mut errors = Errors::new();

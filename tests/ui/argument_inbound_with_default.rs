@@ -1,0 +1,8 @@
+use grid::Inbound;
+
+#[grid::service(id = 7)]
+pub trait Kv {
+    async fn load(&self, #[serde(default)] rows: Inbound<u64>) -> u64;
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use grid::Stream;
+
+#[grid::service(id = 7)]
+pub trait Kv {
+    fn watch(&self) -> impl Stream<Item = Self>;
+}
+
+fn main() {}
