@@ -19,7 +19,7 @@ use crate::wire::{HandlerId, Subroute};
 
 /// A cheap handle to the connection with another node. It survives reconnects; clones are the same connection.
 ///
-/// Generated clients are made from it; [`single`](Self::single) calls handlers by id.
+/// Generated clients are made from it; [`single`](Self::single) and [`stream`](Self::stream) call handlers by id.
 ///
 /// A connection of [`grid::connect`](crate::connect) ends when its last handle is dropped. One of a
 /// [`Manager`](crate::Manager) lives as long as the node.

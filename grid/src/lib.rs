@@ -41,8 +41,7 @@
 //! - browsers, other languages or strangers call: gRPC and HTTP APIs are made for that (a Go node of the MinIO grid is
 //!   the exception, see [the v1 protocol](#v1-peers));
 //! - calls must survive a crash or be delivered at least once: that is the work of a queue. grid resends nothing;
-//! - the two ends are not long-lived: one request per process is served better by one HTTP request;
-//! - streams are needed: they are not here yet, this version makes single requests.
+//! - the two ends are not long-lived: one request per process is served better by one HTTP request.
 //!
 //! TLS is not built in yet; without it, or a [`Connector`] of yours that has it, run grid on a network that you trust.
 //!
@@ -69,6 +68,11 @@
 //! a [`Refusal`] why, so that a caller can tell what is worth trying again. A call that is given no time has
 //! that of its method or [`Timeouts::call`], 60 s.
 //!
+//! **Streams.** A method may return `impl Stream`, take an [`Inbound`] of items that its caller sends, an [`Outbound`] for
+//! items of its own, or both. Its client gives the other halves: an [`Inbound`], which is a futures `Stream`, an [`Outbound`],
+//! which is a `Sink`, an [`AnswerFuture`]. Items flow against credits, so a slow reader holds up its own sender and nothing
+//! else. How far ends may run ahead, how streams end, and the one deadlock that is left: see the [guide](streams).
+//!
 //! **Handlers** are plain methods. One that takes `cx: &Context` learns who calls ([`Context::caller`]), how long is left
 //! ([`Context::remaining`]) and what the caller sent along by [`Call::metadata`] ([`Context::metadata`]). It reaches the
 //! peers of its own node by [`Context::peer`], and calls its caller back by [`Context::connection`]. Calls that it makes inherit its
@@ -91,6 +95,8 @@
 //!
 //! - A [`Call`] that is dropped is cancelled: at once here, and on the remote, which drops the handler's future at its
 //!   next await. Methods with `#[rpc(detach)]` run on to their end, and only their answers are dropped.
+//! - A half of a stream that is dropped before its end cancels the call as well. The futures of [`Inbound::next`] and
+//!   [`Outbound::send`] may be dropped and made again: nothing is lost, and nothing was sent.
 //! - [`Connection::ready`], [`Connection::changes`], [`Manager::closed`] and [`Manager::shutdown`] may be dropped and
 //!   called again; a shutdown that was begun goes on.
 //! - A handler's future may be dropped at each of its awaits: by its caller, its deadline, or a lost link. What must not
@@ -124,12 +130,17 @@
 //!
 //! grid speaks the MinIO grid protocol v1. A peer that speaks only that is called by service 0, whose methods are its
 //! handler ids, with `.route("/minio/grid/v1")` and a [`token_source`](ManagerBuilder::token_source) that it accepts;
-//! or by [`Connection::single`], with bytes. What grid adds (other services, metadata, reasons, remote cancellation,
+//! or by [`Connection::single`] and [`Connection::stream`], with bytes. Streams need the same [`Windows`] on both sides there:
+//! `#[rpc(window = N)]`. What grid adds (other services, metadata, reasons, remote cancellation,
 //! drain notices) is left out towards such a peer. An answer there is an `E` or a text: use [`RemoteError`].
 //!
 //! # Features
 //!
 //! - `axum`: `Manager::router`, to mount a node on a router beside other routes.
+
+#[cfg(doc)]
+#[doc = include_str!("../docs/streams.md")]
+pub mod streams {}
 
 mod answer_future;
 mod arguments;

@@ -8,13 +8,15 @@ use super::sending::End;
 /// Pings of one stream. The driver calls [`on_tick`](Self::on_tick) now and then.
 ///
 /// The caller pings; the handler counts on that. A stream that is only slow goes on: pings and pongs do not wait for
-/// credits.
+/// credits. Time in which this process stood still, and could neither ping nor hear, counts as one interval at most.
 #[derive(Debug)]
 pub(crate) struct Pulse {
     end: End,
     ping_interval: Duration,
     dead_after: Duration,
-    last_heard: Instant,
+    /// For how long nothing was heard.
+    silence: Duration,
+    last_tick: Instant,
     last_ping: Instant,
 }
 
@@ -30,15 +32,17 @@ pub(crate) enum PulseBeat {
 impl Pulse {
     /// The other end counts as alive at the start.
     pub(crate) fn new(end: End, ping_interval: Duration, dead_after: Duration, now: Instant) -> Self {
-        Self { end, ping_interval, dead_after, last_heard: now, last_ping: now }
+        Self { end, ping_interval, dead_after, silence: Duration::ZERO, last_tick: now, last_ping: now }
     }
 
     /// `heard` tells whether a frame came since the tick before.
     pub(crate) fn on_tick(&mut self, heard: Moved, now: Instant) -> PulseBeat {
-        if heard == Moved::Something {
-            self.last_heard = now;
-        }
-        if now.duration_since(self.last_heard) >= self.dead_after {
+        let passed = now.duration_since(std::mem::replace(&mut self.last_tick, now));
+        self.silence = match heard {
+            Moved::Something => Duration::ZERO,
+            Moved::Nothing => self.silence.saturating_add(passed.min(self.ping_interval)),
+        };
+        if self.silence >= self.dead_after {
             return PulseBeat::Dead;
         }
         if self.end == End::Caller && now.duration_since(self.last_ping) >= self.ping_interval {
@@ -71,6 +75,15 @@ mod tests {
         assert_eq!(beats(End::Caller, 30, 30, &[]), [(15, PulseBeat::Ping), (30, PulseBeat::Dead)]);
         let pinged = [15, 30, 45].map(|second| (second, PulseBeat::Ping));
         assert_eq!(beats(End::Caller, 30, 45, &[16, 31]), pinged);
+    }
+
+    #[test]
+    fn a_process_that_stood_still_pings_before_it_gives_up() {
+        let start = Instant::now();
+        let mut pulse = Pulse::new(End::Caller, 15 * SECOND, 30 * SECOND, start);
+        assert_eq!(pulse.on_tick(Moved::Nothing, start + SECOND), PulseBeat::Nothing);
+        assert_eq!(pulse.on_tick(Moved::Nothing, start + 100 * SECOND), PulseBeat::Ping);
+        assert_eq!(pulse.on_tick(Moved::Nothing, start + 114 * SECOND), PulseBeat::Dead);
     }
 
     #[test]

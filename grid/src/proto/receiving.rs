@@ -96,10 +96,10 @@ impl<R> Receiving<R> {
             end,
             next_seq,
             opened: end == End::Handler,
-            window,
             items: VecDeque::new(),
             reader: Reader::Reads,
-            input: Input::Open,
+            input: if end == End::Handler && window.is_none() { Input::Over(Over::Finished) } else { Input::Open },
+            window,
             heard: false,
         }
     }
@@ -167,9 +167,7 @@ impl<R> Receiving<R> {
         match frame.head.op {
             Op::UnblockSrvMux => Event::Credits(credits(frame)),
             Op::Ping => Event::Ping,
-            _ if self.window.is_none() || !matches!(self.input, Input::Open) => {
-                Event::Violation("did not expect inbound message".into())
-            }
+            _ if !matches!(self.input, Input::Open) => Event::Violation("did not expect inbound message".into()),
             // v1 drops a payload there.
             _ if frame.head.flags.contains(Flags::EOF) => {
                 self.input = Input::Over(Over::Finished);
@@ -334,6 +332,7 @@ mod tests {
         let mut skipping = machine(End::Handler, Capabilities::V1, 1);
         assert_eq!(violation(&mut skipping, item(2)), "receive sequence number mismatch. want 1, got 2");
         let mut none = machine(End::Handler, Capabilities::V1, 0);
+        assert_eq!(take(&mut none), Take::Over(Over::Finished), "there is nothing to wait for");
         assert_eq!(violation(&mut none, item(1)), "did not expect inbound message");
         let mut over = machine(End::Handler, Capabilities::V1, 2);
         assert_eq!(feed(&mut over, &frame(Op::MuxClientMsg, 1, Flags::EOF, b"")), Event::Readable);

@@ -1,8 +1,8 @@
 //! What the streams of a link hold: their number, and the bytes of items that nobody has read yet.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::sync::{AtomicUsize, Ordering};
 use crate::proto::Memory;
 
 /// Shared by all streams of a link. Beyond half of what may be, credits are withheld; beyond all of it, an item ends its

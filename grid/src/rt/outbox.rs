@@ -1,12 +1,12 @@
 //! Encoded frames on their way to the writer, bounded in bytes.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::task::Context;
 
-use futures_util::task::AtomicWaker;
 use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
 
+use super::sync::{AtomicWaker, Mutex, MutexGuard};
 use crate::wire::EncodedFrame;
 
 /// What waits to be written on one link, in order. Callers and handlers put frames in and wait for room; the driver

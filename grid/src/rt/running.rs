@@ -1,7 +1,7 @@
 //! The peer's calls that run on a link.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -9,6 +9,7 @@ use tokio::task::AbortHandle;
 use super::ended::Ended;
 use super::link::Link;
 use super::stream::Stream;
+use super::sync::{Mutex, MutexGuard};
 use crate::error::LinkError;
 
 /// Calls that run, so that they can be counted, cancelled one by one, and dropped all at once.
@@ -109,9 +110,7 @@ impl Running {
 
     /// The stream of this mux id.
     pub(crate) fn stream(&self, mux: u64) -> Option<Arc<Stream>> {
-        let calls = self.lock();
-        let key = calls.by_mux.get(&mux)?;
-        calls.tasks.get(key)?.stream.clone()
+        self.lock().stream(mux).cloned()
     }
 
     /// The streams that run.
@@ -139,6 +138,12 @@ impl Running {
     }
 }
 
+impl Calls {
+    fn stream(&self, mux: u64) -> Option<&Arc<Stream>> {
+        self.tasks.get(self.by_mux.get(&mux)?)?.stream.as_ref()
+    }
+}
+
 impl Admission {
     /// Lets a call in whose request has so many bytes, or not.
     pub(crate) fn new(
@@ -159,8 +164,11 @@ impl Admission {
         calls.bytes += bytes;
         let key = calls.next_key;
         calls.next_key += 1;
+        // A stream is not to be put out of reach by a single request that has its id against the rules.
+        if calls.stream(mux).is_none() {
+            calls.by_mux.insert(mux, key);
+        }
         calls.tasks.insert(key, Task { mux, abort: None, stream });
-        calls.by_mux.insert(mux, key);
         drop(calls);
         Ok(Self { link, key, bytes, counts: Counts::Yes })
     }

@@ -62,7 +62,9 @@ pub(super) fn expire(link: &Link, stream: &Stream) {
 /// A frame for a stream that runs here, other than the one that opened it.
 pub(super) fn on_frame(link: &Link, frame: &Frame<'_>, message: &Bytes) {
     let mux = frame.head.mux;
-    let Some(stream) = link.running.stream(mux) else { return on_unknown(link, frame) };
+    let Some(stream) = link.running.stream(mux).filter(|stream| !stream.is_over()) else {
+        return on_unknown(link, frame);
+    };
     match stream.on_frame(frame, message, link.capabilities) {
         Verdict::GoesOn | Verdict::Ended | Verdict::Tell => {}
         Verdict::Ping => stream.pong(link, &frame.head, None),

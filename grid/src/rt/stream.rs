@@ -1,17 +1,17 @@
 //! One end of a stream: what the driver, its reader and its senders share.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::task::AtomicWaker;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::ended::Ended;
 use super::inflow::{Inflow, Overflow};
 use super::link::Link;
+use super::sync::{AtomicWaker, Mutex, MutexGuard};
 use crate::limits::Timeouts;
 use crate::proto::{End, Event, Memory, Outcome, Over, Pulse, PulseBeat, Receiving, Sending, Take, Window};
 use crate::windows::Windows;
@@ -183,6 +183,11 @@ impl Stream {
         first
     }
 
+    /// The call has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.credits.is_closed()
+    }
+
     /// The caller gives the call up, and tells the remote.
     pub(crate) fn cancel(&self, link: &Link, why: Ended) {
         if self.close(why) {
@@ -238,16 +243,6 @@ impl Stream {
     pub(crate) fn discard(&self) {
         let dropped = self.received().receiving.on_reader_gone();
         self.inflow.sub(size(&dropped));
-    }
-
-    /// The deadline has passed.
-    pub(crate) fn expire(&self, link: &Link) {
-        match self.end {
-            End::Caller => self.cancel(link, Ended::Deadline),
-            End::Handler => {
-                self.close(Ended::Deadline);
-            }
-        }
     }
 
     /// Pings the other end if it is time to. Gives whether it is still there.

@@ -3,10 +3,11 @@
 use tokio::sync::{SemaphorePermit, TryAcquireError};
 use tokio::time::timeout_at;
 
+use super::ended::Ended;
 use super::link::Link;
 use super::outbox::{Closed, NoRoom, Room};
 use super::stream::Stream;
-use crate::proto::{Credits, Reply, Size};
+use crate::proto::{Credits, End, Reply, Size};
 use crate::wire::{Capabilities, Header, Op, PayloadBuf, Pong, RefusalReason, Trailer};
 
 /// What a sender waits for in vain.
@@ -87,12 +88,13 @@ impl Stream {
         link: &Link,
         waits: impl Future<Output = Result<T, StreamEnded>>,
     ) -> Result<T, StreamEnded> {
-        match self.deadline {
-            None => waits.await,
-            Some(deadline) => timeout_at(deadline, waits).await.unwrap_or_else(|_| {
-                self.expire(link);
+        match (self.end(), self.deadline) {
+            (End::Caller, Some(deadline)) => timeout_at(deadline, waits).await.unwrap_or_else(|_| {
+                self.cancel(link, Ended::Deadline);
                 Err(StreamEnded)
             }),
+            // Who runs the handler sees to its deadline.
+            (End::Handler, _) | (End::Caller, None) => waits.await,
         }
     }
 

@@ -1,15 +1,16 @@
 //! The calls that were made on a link and wait for their ends.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::ended::Ended;
+use super::slots::{Slot, Slots};
 use super::stream::{Stream, Verdict};
+use super::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
 use crate::error::LinkError;
 use crate::proto::{Cancel, ClientCall};
 use crate::wire::{Capabilities, Frame};
@@ -38,20 +39,6 @@ pub(crate) struct Table {
 #[repr(align(128))]
 struct Shard(Mutex<Slots>);
 
-struct Slots {
-    slots: Vec<Slot>,
-    vacant: Vec<u32>,
-    generation: u32,
-    closed: Option<LinkError>,
-}
-
-enum Slot {
-    Vacant,
-    Waiting { generation: u32, call: ClientCall, waker: Option<Waker> },
-    Ended(Ended),
-    Stream { generation: u32, stream: Arc<Stream> },
-}
-
 /// Why a call could not begin.
 #[derive(Debug, Clone)]
 pub(crate) enum NoSlot {
@@ -73,7 +60,7 @@ impl Table {
     /// `seed` is where generations start.
     pub(crate) fn new(shards: usize, in_flight_max: usize, seed: u32) -> Self {
         let shards = shards.clamp(1, SHARDS_MAX).next_power_of_two();
-        let slots = || Slots { slots: Vec::new(), vacant: Vec::new(), generation: seed, closed: None };
+        let slots = || Slots::new(seed);
         Self {
             shards: (0..shards).map(|_| Shard(Mutex::new(slots()))).collect(),
             shard_bits: shards.trailing_zeros(),
@@ -292,39 +279,6 @@ impl Table {
     }
 }
 
-impl Slots {
-    /// The index of a vacant slot and a new generation.
-    fn vacant(&mut self) -> (u32, u32) {
-        self.generation = self.generation.wrapping_add(1).max(1);
-        let index = match self.vacant.pop() {
-            Some(index) => index,
-            None => {
-                self.slots.push(Slot::Vacant);
-                u32::try_from(self.slots.len() - 1).expect("Limits::calls_out_max is at most 2^20")
-            }
-        };
-        (index, self.generation)
-    }
-
-    fn put(&mut self, index: u32, slot: Slot) {
-        if let Some(place) = usize::try_from(index).ok().and_then(|index| self.slots.get_mut(index)) {
-            *place = slot;
-        }
-    }
-
-    fn vacate(&mut self, index: usize) -> Slot {
-        let Some(slot) = self.slots.get_mut(index) else { return Slot::Vacant };
-        let slot = std::mem::replace(slot, Slot::Vacant);
-        self.vacant.extend(u32::try_from(index));
-        // Grown by a burst, it would keep its memory for as long as the link lives.
-        if self.vacant.len() == self.slots.len() && self.slots.len() > SLOTS_KEPT {
-            self.slots = Vec::new();
-            self.vacant = Vec::new();
-        }
-        slot
-    }
-}
-
 impl fmt::Debug for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Table").field("in_flight", &self.in_flight()).finish_non_exhaustive()
@@ -333,7 +287,7 @@ impl fmt::Debug for Table {
 
 /// A small number for each thread, so that threads tend to use shards of their own.
 fn thread_number() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     thread_local!(static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed));
     NUMBER.with(|number| *number)
 }
@@ -342,9 +296,6 @@ fn thread_number() -> usize {
 /// shards.
 const PLACE_BITS: u32 = 24;
 const SHARDS_MAX: usize = 16;
-/// Slots of a shard without calls that keep their memory.
-const SLOTS_KEPT: usize = 64;
-
 #[cfg(test)]
 mod tests {
     use super::*;
