@@ -99,6 +99,11 @@ impl Conversation {
         })
     }
 
+    /// The messages about calls, without those about the link.
+    pub fn about_calls(&self) -> impl Iterator<Item = Said> + '_ {
+        self.said().filter(|said| said.frames.iter().any(|frame| frame.mux != 0))
+    }
+
     /// All frames of one side, in their order.
     pub fn frames(&self, by: Direction) -> Vec<Frame> {
         self.said().filter(|said| said.by == by).flat_map(|said| said.frames).collect()

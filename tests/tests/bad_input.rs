@@ -15,5 +15,13 @@ mod frames;
 mod merges;
 #[path = "bad_input/strangers.rs"]
 mod strangers;
+#[path = "bad_input/streams.rs"]
+mod streams;
+#[path = "bad_input/streams_left.rs"]
+mod streams_left;
+#[path = "bad_input/streams_made.rs"]
+mod streams_made;
+#[path = "bad_input/streams_served.rs"]
+mod streams_served;
 #[path = "bad_input/websocket.rs"]
 mod websocket;

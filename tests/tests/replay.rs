@@ -7,3 +7,9 @@ mod calls;
 mod link;
 #[path = "replay/stage.rs"]
 mod stage;
+#[path = "replay/stream_caller.rs"]
+mod stream_caller;
+#[path = "replay/stream_handler.rs"]
+mod stream_handler;
+#[path = "replay/streams.rs"]
+mod streams;

@@ -1,9 +1,9 @@
-//! Handlers for a node under test: those of the capture, one of which waits until it is let through.
+//! Where handlers of a node under test wait until they are let through.
 
+use std::future::pending;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use grid::{ManagerBuilder, RemoteError};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Mutex, Semaphore};
 
@@ -53,6 +53,13 @@ impl Gate {
         guard.end = Visit::Finished;
     }
 
+    /// Waits until it is dropped.
+    pub async fn stay(&self, payload: Bytes) {
+        let _guard = Guard { gate: self.clone(), payload: payload.clone(), end: Visit::Dropped };
+        self.tell(Visit::Started, &payload);
+        pending().await
+    }
+
     /// Lets so many calls through, now or when they come.
     pub fn let_through(&self, calls: usize) {
         self.inner.passes.add_permits(calls);
@@ -79,32 +86,4 @@ impl Drop for Guard {
     fn drop(&mut self) {
         self.gate.tell(self.end, &self.payload);
     }
-}
-
-/// Serves what the Go server of the capture served to single requests. Where that one slept, calls wait at the gate.
-pub fn as_captured(builder: ManagerBuilder, gate: &Gate) -> ManagerBuilder {
-    let gate = gate.clone();
-    builder
-        .single(10_u8, |_, payload: Bytes| async { Ok(Some(payload).filter(|payload| !payload.is_empty())) })
-        .single(11_u8, |_, payload: Bytes| async move {
-            Err::<Bytes, _>(RemoteError::new(format!("boom: {}", payload.escape_ascii())))
-        })
-        .single(13_u8, move |_, payload: Bytes| {
-            let gate = gate.clone();
-            async move {
-                gate.pass(payload.clone()).await;
-                Ok(payload)
-            }
-        })
-        .single(15_u8, |_, payload| kaboom(payload))
-        .single(
-            16_u8,
-            |_, payload: Bytes| async move { Ok(if payload.is_empty() { Bytes::from("nil") } else { payload }) },
-        )
-        .single(19_u8, |_, _| async { Ok(Bytes::new()) })
-        .single(44_u8, |_, _| async { Err::<Bytes, _>(RemoteError::new("")) })
-}
-
-async fn kaboom(payload: Bytes) -> Result<Bytes, RemoteError> {
-    panic!("kaboom: {}", payload.escape_ascii())
 }

@@ -5,6 +5,7 @@
 //! - [`Script`] is a peer by name: it makes links with the node under test, in whichever direction.
 //! - [`Rig`] is a node under test with a scripted peer, and a second one that must not be disturbed.
 
+mod captured;
 mod frame;
 mod gate;
 mod hello;
@@ -14,11 +15,12 @@ mod rig;
 mod script;
 mod websocket;
 
+pub use captured::{as_captured, captured_windows, counted};
 pub use frame::{Frame, checksum, encode_value, flag, frames_of, map, merge, op, subroute_id};
-pub use gate::{Gate, Visit, as_captured};
+pub use gate::{Gate, Visit};
 pub use hello::{Hello, connect_response, now_secs, time, zero_time};
 pub use http::{Head, KEY, accept_key};
-pub use peer::{Bytes, RawPeer, Role, within};
-pub use rig::{ECHO, GATE, Rig, Setup};
+pub use peer::{Bytes, RawPeer, Role, let_pass, within};
+pub use rig::{ECHO, GATE, Rig, Setup, idle};
 pub use script::{AddressBook, ROUTE, SIDES, Script, Side, Window, dials, listen};
 pub use websocket::{LengthForm, WsFrame, opcode};

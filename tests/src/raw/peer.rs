@@ -236,7 +236,14 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     in_time.unwrap_or_else(|_| panic!("waited {PATIENCE:?} for {what}"))
 }
 
+/// So much time passes at once, for the node as well. Nothing else may wait meanwhile, as it would be late.
+pub async fn let_pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
 /// A mux id that no call has: those of v1 peers count from 1, and those of grid have bits above these.
 const FENCE: u64 = 0xfe_0ce;
 /// Far longer than anything takes on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);

@@ -7,9 +7,10 @@ use futures_util::StreamExt;
 use grid::{CallError, Connection, LinkError, Manager, ManagerBuilder, RemoteError, State};
 use tokio::task::JoinHandle;
 
+use super::captured::as_captured;
 use super::frame::Frame;
-use super::gate::{Gate, Visit, as_captured};
-use super::peer::{RawPeer, within};
+use super::gate::{Gate, Visit};
+use super::peer::{PATIENCE, RawPeer, within};
 use super::script::{AddressBook, ROUTE, Script, Side, Window, listen};
 
 /// Answers with what it gets; nil with nil.
@@ -145,6 +146,11 @@ impl Rig {
         }
     }
 
+    /// Waits until nothing is left of any call with the peer that the test plays.
+    pub async fn idle(&self) {
+        idle(&self.connection()).await;
+    }
+
     /// Nobody else on the node has felt anything: calls of another peer that were under way all the time end well.
     pub async fn finish(mut self) {
         self.finish_witness().await;
@@ -162,6 +168,21 @@ impl Rig {
         assert_eq!(answer, Ok(Bytes::from("answer")));
         peer.fence().await;
     }
+}
+
+/// Waits until nothing is left of any call.
+pub async fn idle(connection: &Connection) {
+    let left = || {
+        let stats = connection.stats();
+        [stats.calls_in, stats.calls_out, stats.unread_bytes, stats.queued_bytes]
+    };
+    let idle = async {
+        while left() != [0; 4] {
+            tokio::task::yield_now().await;
+        }
+    };
+    let idle = tokio::time::timeout(PATIENCE, idle).await;
+    idle.unwrap_or_else(|_| panic!("calls in and out, bytes unread and queued: {:?}", left()));
 }
 
 impl Witness {

@@ -8,7 +8,7 @@ use grid_tests::capture::{Capture, Conversation, Direction};
 use grid_tests::raw::{Frame, GATE, RawPeer, Visit, op, subroute_id, within};
 use tokio::task::JoinHandle;
 
-use crate::stage::{Ids, PARTS, Stage, assert_same, tell};
+use crate::stage::{Ids, PARTS, Stage, assert_same, start, tell};
 
 type Outcome = Result<Bytes, CallError<RemoteError>>;
 
@@ -48,17 +48,6 @@ async fn a_lost_link_ends_the_call_and_its_late_answer_meets_nobody() {
         }
     }
     tell(&replayed, 2 * 2 * 2);
-}
-
-fn start(capture: &Capture, conversation: &Conversation, part: Direction) -> String {
-    let side = conversation.side(part);
-    let label = format!("{} between {}s, node {part:?} and {side:?}", conversation.name, scheme(capture));
-    eprintln!("{label}");
-    label
-}
-
-fn scheme(capture: &Capture) -> &str {
-    capture.dialer.split(':').next().unwrap_or_default()
 }
 
 /// The node calls, the script answers.
@@ -184,7 +173,7 @@ async fn recv_some(peer: &mut RawPeer, frames: usize) -> Vec<Frame> {
 }
 
 /// Makes the call that the Go client made.
-fn call(stage: &Stage, request: &Frame) -> JoinHandle<Outcome> {
+pub(crate) fn call(stage: &Stage, request: &Frame) -> JoinHandle<Outcome> {
     let routes = ["a/b", "nope"];
     let route = request.subroute.map(|id| {
         let known = |route: &&&str| subroute_id(request.handler, route) == id;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use grid::{Connection, Manager, ManagerBuilder};
+use grid::{Connection, Inbound, Manager, ManagerBuilder, Outbound};
 use grid_tests::capture::{Capture, Conversation, Direction};
 use grid_tests::raw::{
-    AddressBook, Frame, Gate, ROUTE, RawPeer, Script, Side, Window, as_captured, listen, op, within,
+    AddressBook, Frame, Gate, ROUTE, RawPeer, Script, Side, Window, as_captured, idle, listen, op, within,
 };
 
 /// Both parts that a node can have in a conversation.
@@ -17,6 +17,10 @@ trait Subrouted {
     /// The one payload that is both raw and msgpack is that of a small number.
     #[rpc(id = 30)]
     async fn echo(&self, byte: u8) -> u8;
+    /// The captured one answers with the prefix and the item, one behind the other: with the first byte of an array of
+    /// two before them that is msgpack.
+    #[rpc(id = 31, window = 1)]
+    async fn prefixed(&self, prefix: u8, items: Inbound<u8>, both: Outbound<(u8, u8)>);
 }
 
 struct Echo;
@@ -24,6 +28,12 @@ struct Echo;
 impl Subrouted for Echo {
     async fn echo(&self, byte: u8) -> u8 {
         byte
+    }
+
+    async fn prefixed(&self, prefix: u8, mut items: Inbound<u8>, both: Outbound<(u8, u8)>) {
+        while let Some(item) = items.next().await {
+            both.send((prefix, item.expect("a small number"))).await.expect("the caller waits");
+        }
     }
 }
 
@@ -89,6 +99,27 @@ impl Stage {
     pub(crate) fn connection(&self) -> Connection {
         self.node.connection(&self.script.name).expect("it is a peer")
     }
+
+    /// Waits until nothing is left of any call.
+    pub(crate) async fn idle(&self) {
+        idle(&self.connection()).await;
+    }
+}
+
+/// Says which conversation begins.
+pub(crate) fn start(capture: &Capture, conversation: &Conversation, part: Direction) -> String {
+    let side = conversation.side(part);
+    let scheme = capture.dialer.split(':').next().unwrap_or_default();
+    let label = format!("{} between {scheme} nodes, node {part:?} and {side:?}", conversation.name);
+    eprintln!("{label}");
+    label
+}
+
+/// Whether a frame is the same, but for what differs from one run to the next.
+#[track_caller]
+pub(crate) fn assert_next(sent: Frame, captured: Frame, ids: Ids) {
+    let [sent, captured] = [sent, captured].map(|frame| normal(vec![frame], ids));
+    assert_eq!(sent, captured, "the node sent the left, the capture has the right");
 }
 
 /// Whether two frames are the same, but for what differs from one run to the next.
