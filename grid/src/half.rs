@@ -61,11 +61,10 @@ impl Reader {
         if let Poll::Ready(next) = stream.poll_next(link, cx) {
             return Poll::Ready(next);
         }
-        // Who runs a handler sees to its deadline.
-        let Some(deadline) = stream.deadline.filter(|_| self.half.is_caller()) else { return Poll::Pending };
+        let Some(deadline) = stream.deadline else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         ready!(timer.as_mut().poll(cx));
-        stream.cancel(link, Ended::Deadline);
+        stream.expire(link);
         stream.poll_next(link, cx)
     }
 }

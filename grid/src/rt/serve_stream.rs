@@ -46,6 +46,10 @@ pub(super) async fn finish(link: &Link, stream: &Stream, reply: Reply, admission
     };
     match ended {
         Ok(Ok(())) => {}
+        // It may have ended since what it waited for did.
+        Ok(Err(StreamEnded)) if stream.deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
+            expire(link, stream);
+        }
         Ok(Err(StreamEnded)) => {
             tracing::debug!(target: "grid::call", "nobody waits for the end of the stream any more");
         }

@@ -5,13 +5,14 @@ use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use super::ended::Ended;
 use super::inflow::{Inflow, Overflow};
 use super::link::Link;
 use super::sync::{AtomicWaker, Mutex, MutexGuard};
+use crate::error::Refusal;
 use crate::limits::Timeouts;
 use crate::proto::{End, Event, Memory, Outcome, Over, Pulse, PulseBeat, Receiving, Sending, Take, Window};
 use crate::windows::Windows;
@@ -33,6 +34,8 @@ pub(crate) struct Stream {
     readable: AtomicWaker,
     sending: Mutex<Sending>,
     pub(super) credits: Semaphore,
+    /// Told when the credits are closed, for senders that wait for room.
+    pub(super) over: Notify,
     /// Credits of an opening that does not count them.
     credits_default: u32,
     inflow: Arc<Inflow>,
@@ -93,6 +96,7 @@ impl Stream {
             readable: AtomicWaker::new(),
             sending: Mutex::new(Sending::new(end, mux, link.crc)),
             credits: Semaphore::new(usize::try_from(credits).unwrap_or(0)),
+            over: Notify::new(),
             credits_default,
             inflow: link.inflow.enter(),
         }
@@ -140,10 +144,10 @@ impl Stream {
             Err(Overflow) => self.overflown(&mut received.receiving),
         };
         drop(received);
-        if matches!(verdict, Verdict::Ended | Verdict::Tell) {
-            self.credits.close();
+        match verdict {
+            Verdict::Ended | Verdict::Tell => self.tell_over(),
+            Verdict::GoesOn | Verdict::Ping | Verdict::Cancelled | Verdict::Refuse(..) => self.readable.wake(),
         }
-        self.readable.wake();
         verdict
     }
 
@@ -168,7 +172,7 @@ impl Stream {
         const TEXT: &str = "more bytes of items are unread than may be";
         match self.end {
             End::Caller => {
-                receiving.on_over(Over::Because(Ended::Violation(TEXT)));
+                receiving.on_over(Over::Because(Ended::Refused(Refusal::new(RefusalReason::Overloaded, TEXT))));
                 Verdict::Tell
             }
             End::Handler => Verdict::Refuse(RefusalReason::Overloaded, TEXT.into()),
@@ -178,9 +182,15 @@ impl Stream {
     /// The call has ended, for a reason that came from no frame. False if a reader knows of another end.
     pub(crate) fn close(&self, why: Ended) -> bool {
         let first = self.received().receiving.on_over(Over::Because(why));
-        self.credits.close();
-        self.readable.wake();
+        self.tell_over();
         first
+    }
+
+    /// Lets senders and the reader know that the call has ended.
+    fn tell_over(&self) {
+        self.credits.close();
+        self.over.notify_waiters();
+        self.readable.wake();
     }
 
     /// The call has ended.
@@ -188,8 +198,20 @@ impl Stream {
         self.credits.is_closed()
     }
 
+    /// The deadline has passed. A handler's end says nothing yet: whoever runs the handler does.
+    pub(crate) fn expire(&self, link: &Link) {
+        match self.end {
+            End::Caller => self.cancel(link, Ended::Deadline),
+            End::Handler => {
+                self.close(Ended::Deadline);
+            }
+        }
+    }
+
     /// The caller gives the call up, and tells the remote.
     pub(crate) fn cancel(&self, link: &Link, why: Ended) {
+        // A sender may know of the end of its link before the stream does, and drop its half.
+        let why = link.end().map_or(why, |end| Ended::Link(end.clone()));
         if self.close(why) {
             link.table.remove(self.mux);
             link.send_own(self.sending().disconnect(), &Trailer::default());

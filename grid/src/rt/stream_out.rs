@@ -3,11 +3,10 @@
 use tokio::sync::{SemaphorePermit, TryAcquireError};
 use tokio::time::timeout_at;
 
-use super::ended::Ended;
 use super::link::Link;
 use super::outbox::{Closed, NoRoom, Room};
 use super::stream::Stream;
-use crate::proto::{Credits, End, Reply, Size};
+use crate::proto::{Credits, Reply, Size};
 use crate::wire::{Capabilities, Header, Op, PayloadBuf, Pong, RefusalReason, Trailer};
 
 /// What a sender waits for in vain.
@@ -41,7 +40,7 @@ impl Stream {
         };
         let allowed = async {
             let credit = self.credits.acquire().await.map_err(|_| StreamEnded)?;
-            Ok((credit, link.outbox.room(item.len() + FRAME_BYTES).await?))
+            Ok((credit, self.room(link, item.len()).await?))
         };
         let (credit, room) = self.in_time(link, allowed).await?;
         self.queue(item, credit, room)
@@ -76,11 +75,23 @@ impl Stream {
     /// # Cancel safety
     /// Dropped before its end, it has sent nothing.
     pub(crate) async fn finish(&self, link: &Link) -> Result<(), StreamEnded> {
-        let room = self.in_time(link, async { Ok(link.outbox.room(FRAME_BYTES).await?) }).await?;
+        let room = self.in_time(link, self.room(link, 0)).await?;
         let mut sending = self.sending();
         let header = if self.credits.is_closed() { None } else { sending.on_finish() };
         let frame = PayloadBuf::with_capacity(0).seal(header.ok_or(StreamEnded)?, &Trailer::default(), None);
         Ok(room.push(frame)?)
+    }
+
+    /// Waits for room for a payload of so many bytes, for as long as the call goes on.
+    async fn room<'a>(&self, link: &'a Link, len: usize) -> Result<Room<'a>, StreamEnded> {
+        let over = self.over.notified();
+        if self.is_over() {
+            return Err(StreamEnded);
+        }
+        tokio::select! {
+            room = link.outbox.room(len + FRAME_BYTES) => Ok(room?),
+            () = over => Err(StreamEnded),
+        }
     }
 
     async fn in_time<T>(
@@ -88,13 +99,12 @@ impl Stream {
         link: &Link,
         waits: impl Future<Output = Result<T, StreamEnded>>,
     ) -> Result<T, StreamEnded> {
-        match (self.end(), self.deadline) {
-            (End::Caller, Some(deadline)) => timeout_at(deadline, waits).await.unwrap_or_else(|_| {
-                self.cancel(link, Ended::Deadline);
+        match self.deadline {
+            None => waits.await,
+            Some(deadline) => timeout_at(deadline, waits).await.unwrap_or_else(|_| {
+                self.expire(link);
                 Err(StreamEnded)
             }),
-            // Who runs the handler sees to its deadline.
-            (End::Handler, _) | (End::Caller, None) => waits.await,
         }
     }
 
@@ -124,7 +134,7 @@ impl Stream {
             true => None,
             false => Some(self.credits.acquire().await.map_err(|_| StreamEnded)?),
         };
-        let room = link.outbox.room(payload.len() + FRAME_BYTES).await?;
+        let room = self.room(link, payload.len()).await?;
         ready();
         let mut sending = self.sending();
         let header = if self.credits.is_closed() { None } else { sending.on_end(flags) };

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use grid::{CallError, ManagerBuilder, SendError};
+use grid::{CallError, ManagerBuilder, RefusalReason, SendError};
 use grid_tests::raw::{Frame, RawPeer, Rig, Visit, flag, let_pass, op, within};
 use rmpv::Value;
 
@@ -176,8 +176,8 @@ async fn an_item_beyond_what_may_be_unread_ends_its_stream() {
         for _ in 0..2 {
             assert_eq!(inbound.next().await.unwrap().unwrap().len(), UNREAD / 2 + 1);
         }
-        let Some(Err(CallError::Decode(error))) = inbound.next().await else { panic!("it goes on") };
-        assert_eq!(error.to_string(), text);
+        let Some(Err(CallError::Refused(refusal))) = inbound.next().await else { panic!("it goes on") };
+        assert_eq!((refusal.reason(), refusal.message()), (RefusalReason::Overloaded, text));
         scene.finish().await;
     }
 }
