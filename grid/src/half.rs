@@ -61,10 +61,11 @@ impl Reader {
         if let Poll::Ready(next) = stream.poll_next(link, cx) {
             return Poll::Ready(next);
         }
-        let Some(deadline) = stream.deadline else { return Poll::Pending };
+        // A handler is dropped at its deadline, wherever it waits.
+        let Some(deadline) = stream.deadline.filter(|_| self.half.is_caller()) else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         ready!(timer.as_mut().poll(cx));
-        stream.expire(link);
+        stream.cancel(link, Ended::Deadline);
         stream.poll_next(link, cx)
     }
 }

@@ -36,8 +36,8 @@ pub struct Limits {
     /// Bytes of the requests of those calls. Default 256 MiB: eight of the largest messages. The excess is
     /// refused as overloaded, unless no other call runs.
     pub calls_in_bytes_max: usize,
-    /// Bytes of items of streams that were received and that nobody has read yet. Default 128 MiB: a full window of items
-    /// of 2 MiB.
+    /// Bytes of items of streams that were received and that nobody has read yet. Default 128 MiB: a hundred streams that
+    /// are as far ahead as they may be (1 MiB each, see [`Windows`](crate::Windows)).
     ///
     /// Above half of it credits are withheld: a stream whose items are read gets one at a time, others none. What was
     /// granted before may still come; an item beyond the limit ends its stream, refused as overloaded.

@@ -3,7 +3,8 @@
 /// How many items of a stream may be on their way, in either direction, before the receiving end has taken one.
 ///
 /// Directions are seen from the handler. A v1 peer must be given the same numbers on both sides, as it cannot be told;
-/// between grid nodes each side announces what it takes, and the two may differ.
+/// between grid nodes each side announces what it takes, and the two may differ. They also send no item while 1 MiB of items
+/// above 1 KiB have not been taken, so that a stream of large ones holds little more than that.
 ///
 /// A number is a window for both directions: `Windows::from(16)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,9 +16,9 @@ pub struct Windows {
 }
 
 impl Windows {
-    /// The window of a stream that is given none: some 32 KiB of items of 512 bytes, which keeps a link of 100 Gbit/s
-    /// busy over a round trip of some microseconds, and one of 1 Gbit/s over some hundreds.
-    pub const DEFAULT: u32 = 64;
+    /// The window of a stream that is given none. With items of some hundred bytes it keeps both ends busy while credits
+    /// are on their way; large items are bounded by their bytes instead.
+    pub const DEFAULT: u32 = 256;
     /// The largest window.
     pub const MAX: u32 = 1 << 16;
 

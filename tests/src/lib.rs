@@ -7,3 +7,4 @@ pub mod memory;
 pub mod mesh;
 pub mod probe;
 pub mod raw;
+pub mod streams;

@@ -18,8 +18,8 @@ struct Stored {
 
 #[grid::service(id = 4)]
 trait Files {
-    /// Stores a file, which comes in parts. A window of two parts of 64 KiB keeps the network busy.
-    #[rpc(window = 2)]
+    /// Stores a file, which comes in parts, of which few are to be on their way.
+    #[rpc(window = 4)]
     async fn store(&self, name: &str, parts: Inbound<Vec<u8>>) -> Result<Stored, RemoteError>;
 }
 

@@ -20,4 +20,4 @@ pub(crate) use pulse::{Pulse, PulseBeat};
 pub(crate) use receiving::{Event, Over, Receiving, Take};
 pub(crate) use sending::{End, Sending, Size};
 pub(crate) use server_call::{Reply, ServerCall};
-pub(crate) use window::{Credits, Memory, Window};
+pub(crate) use window::{Ahead, Credits, Memory, Window};

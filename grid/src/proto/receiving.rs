@@ -210,7 +210,7 @@ impl<R> Receiving<R> {
                 self.items = VecDeque::new();
             }
             let memory = memory(&item);
-            self.window.on_taken();
+            self.window.on_taken(item.len());
             let queue = if self.items.is_empty() { Queue::Empty } else { Queue::Some };
             let credits = match self.input {
                 Input::Open => self.window.grant(memory, queue),

@@ -90,6 +90,10 @@ impl Driver {
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<Read, LinkError> {
         for _ in 0..READS_PER_POLL {
+            // Ended by another thread, perhaps within a merge: what follows would seem out of order.
+            if let Some(why) = self.link.end() {
+                return Err(why.clone());
+            }
             let Poll::Ready(received) = self.ws.poll_receive(cx) else { return Ok(Read::All) };
             match received? {
                 Received::Message(bytes) => {

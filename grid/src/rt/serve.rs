@@ -17,7 +17,8 @@ use super::outbox::Closed;
 use super::registry::{Handler, Kind, Request};
 use super::running::{Admission, NotAdmitted};
 use super::serve_stream;
-use crate::proto::{Reply, ServerCall};
+use super::stream::Stream;
+use crate::proto::{End, Reply, ServerCall};
 use crate::wire::{Capabilities, Flags, Frame, Op, RefusalReason, SubrouteId, TRACEPARENT};
 
 /// Starts the handler of a request in a task of its own, or says why not.
@@ -46,12 +47,14 @@ pub(crate) fn serve(dispatcher: &Dispatcher, frame: Frame<'_>, message: &Bytes) 
         return refuse(link, call, RefusalReason::BadRequest, &text);
     }
     let deadline = call.timeout().map(|timeout| Instant::now() + timeout);
-    let stream = match handler.kind {
+    let opening = match handler.kind {
         Kind::Single => None,
-        Kind::Stream(windows) => {
-            Some(serve_stream::open(link, &call, windows, trailer.credits, deadline, &settings.timeouts))
-        }
+        Kind::Stream(windows) => Some(serve_stream::opening(link, &call, windows, trailer.credits, deadline)),
     };
+    let stream = opening.as_ref().map(|opening| {
+        let stream = Stream::new(End::Handler, call.mux(), link, opening, &settings.timeouts);
+        Arc::new(stream)
+    });
     let admission = match Admission::new(Arc::clone(link), call.mux(), frame.payload.len(), stream.clone()) {
         Ok(admission) => admission,
         Err(NotAdmitted::Full) => {
@@ -59,8 +62,8 @@ pub(crate) fn serve(dispatcher: &Dispatcher, frame: Frame<'_>, message: &Bytes) 
         }
         Err(NotAdmitted::Closed) => return,
     };
-    if let (Some(stream), Kind::Stream(windows)) = (&stream, handler.kind) {
-        serve_stream::acknowledge(link, stream, windows);
+    if let (Some(stream), Some(opening)) = (&stream, &opening) {
+        serve_stream::acknowledge(link, stream, opening.granted);
     }
     let request = Request {
         payload: owned(frame.payload, message),

@@ -1,7 +1,5 @@
 //! Serving the streams of the peer: their opening, their frames, their ends.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
@@ -10,29 +8,25 @@ use super::link::Link;
 use super::running::Admission;
 use super::stream::{Opening, Stream, Verdict};
 use super::stream_out::StreamEnded;
-use crate::limits::Timeouts;
-use crate::proto::{End, PulseBeat, Reply, ServerCall};
+use crate::proto::{PulseBeat, Reply, ServerCall};
 use crate::windows::Windows;
 use crate::wire::{Capabilities, Flags, Frame, Header, Op, PayloadBuf, Pong, RefusalReason, Trailer};
 
-/// The stream that a frame opens, for a handler with these windows.
-pub(super) fn open(
+/// What a stream begins with that a frame opens, for a handler with these windows.
+pub(super) fn opening(
     link: &Link,
     call: &ServerCall,
     windows: Windows,
     credits: Option<u32>,
     deadline: Option<Instant>,
-    timeouts: &Timeouts,
-) -> Arc<Stream> {
+) -> Opening {
     let granted = Opening::granted(link, windows.inbound);
-    let opening = Opening { windows, granted, credits, next_seq: call.seq().wrapping_add(1), deadline };
-    Arc::new(Stream::new(End::Handler, call.mux(), link, &opening, timeouts))
+    Opening { windows, granted, credits, next_seq: call.seq().wrapping_add(1), deadline }
 }
 
 /// Tells the caller that its call runs, and how much it may send.
-pub(super) fn acknowledge(link: &Link, stream: &Stream, windows: Windows) {
-    let counted = link.capabilities.contains(Capabilities::CREDITS);
-    let credits = counted.then(|| Opening::granted(link, windows.inbound));
+pub(super) fn acknowledge(link: &Link, stream: &Stream, granted: u32) {
+    let credits = link.capabilities.contains(Capabilities::CREDITS).then_some(granted);
     let header = Header::new(Op::AckMux, stream.mux, link.crc);
     link.send_control(PayloadBuf::with_capacity(0).seal(header, &Trailer { credits, ..Trailer::default() }, None));
 }
@@ -46,10 +40,6 @@ pub(super) async fn finish(link: &Link, stream: &Stream, reply: Reply, admission
     };
     match ended {
         Ok(Ok(())) => {}
-        // It may have ended since what it waited for did.
-        Ok(Err(StreamEnded)) if stream.deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
-            expire(link, stream);
-        }
         Ok(Err(StreamEnded)) => {
             tracing::debug!(target: "grid::call", "nobody waits for the end of the stream any more");
         }

@@ -14,7 +14,7 @@ use super::link::Link;
 use super::sync::{AtomicWaker, Mutex, MutexGuard};
 use crate::error::Refusal;
 use crate::limits::Timeouts;
-use crate::proto::{End, Event, Memory, Outcome, Over, Pulse, PulseBeat, Receiving, Sending, Take, Window};
+use crate::proto::{Ahead, End, Event, Memory, Outcome, Over, Pulse, PulseBeat, Receiving, Sending, Take, Window};
 use crate::windows::Windows;
 use crate::wire::{Capabilities, Flags, Frame, Op, RefusalReason, Trailer};
 
@@ -34,8 +34,10 @@ pub(crate) struct Stream {
     readable: AtomicWaker,
     sending: Mutex<Sending>,
     pub(super) credits: Semaphore,
-    /// Told when the credits are closed, for senders that wait for room.
-    pub(super) over: Notify,
+    /// Towards a grid node, which counts on it.
+    ahead: Option<Mutex<Ahead>>,
+    /// Told when the call has ended, and when items were taken: for senders that wait for other things than credits.
+    pub(super) changed: Notify,
     /// Credits of an opening that does not count them.
     credits_default: u32,
     inflow: Arc<Inflow>,
@@ -96,7 +98,8 @@ impl Stream {
             readable: AtomicWaker::new(),
             sending: Mutex::new(Sending::new(end, mux, link.crc)),
             credits: Semaphore::new(usize::try_from(credits).unwrap_or(0)),
-            over: Notify::new(),
+            ahead: link.capabilities.contains(Capabilities::CREDITS).then(Mutex::default),
+            changed: Notify::new(),
             credits_default,
             inflow: link.inflow.enter(),
         }
@@ -123,7 +126,10 @@ impl Stream {
         let verdict = match event {
             Event::Nothing => return Verdict::GoesOn,
             Event::Opened(credits) => self.on_credits(credits.unwrap_or(self.credits_default)),
-            Event::Credits(credits) => self.on_credits(credits),
+            Event::Credits(credits) => {
+                self.on_taken(credits);
+                self.on_credits(credits)
+            }
             Event::Readable => Verdict::GoesOn,
             Event::Ping => return Verdict::Ping,
             Event::Ended(outcome) => {
@@ -161,6 +167,15 @@ impl Stream {
         }
     }
 
+    /// The other end has taken so many items.
+    fn on_taken(&self, items: u32) {
+        if let Some(mut ahead) = self.ahead() {
+            ahead.on_credits(items);
+            drop(ahead);
+            self.changed.notify_waiters();
+        }
+    }
+
     fn on_credits(&self, credits: u32) -> Verdict {
         // More than any window is more than this side asked for; v1 overlooks it, too.
         let room = usize::try_from(Windows::MAX).unwrap_or(0).saturating_sub(self.credits.available_permits());
@@ -189,23 +204,13 @@ impl Stream {
     /// Lets senders and the reader know that the call has ended.
     fn tell_over(&self) {
         self.credits.close();
-        self.over.notify_waiters();
+        self.changed.notify_waiters();
         self.readable.wake();
     }
 
     /// The call has ended.
     pub(crate) fn is_over(&self) -> bool {
         self.credits.is_closed()
-    }
-
-    /// The deadline has passed. A handler's end says nothing yet: whoever runs the handler does.
-    pub(crate) fn expire(&self, link: &Link) {
-        match self.end {
-            End::Caller => self.cancel(link, Ended::Deadline),
-            End::Handler => {
-                self.close(Ended::Deadline);
-            }
-        }
     }
 
     /// The caller gives the call up, and tells the remote.
@@ -280,6 +285,10 @@ impl Stream {
             }
         }
         beat
+    }
+
+    pub(super) fn ahead(&self) -> Option<MutexGuard<'_, Ahead>> {
+        Some(self.ahead.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn received(&self) -> MutexGuard<'_, Received> {

@@ -1,12 +1,15 @@
 //! What one end of a stream sends: items, credits, ends.
 
+use std::pin::pin;
+
 use tokio::sync::{SemaphorePermit, TryAcquireError};
 use tokio::time::timeout_at;
 
+use super::ended::Ended;
 use super::link::Link;
 use super::outbox::{Closed, NoRoom, Room};
 use super::stream::Stream;
-use crate::proto::{Credits, Reply, Size};
+use crate::proto::{Credits, End, Reply, Size};
 use crate::wire::{Capabilities, Header, Op, PayloadBuf, Pong, RefusalReason, Trailer};
 
 /// What a sender waits for in vain.
@@ -39,6 +42,7 @@ impl Stream {
             Err(NotSent::Wait(item)) => item,
         };
         let allowed = async {
+            self.not_too_far().await?;
             let credit = self.credits.acquire().await.map_err(|_| StreamEnded)?;
             Ok((credit, self.room(link, item.len()).await?))
         };
@@ -48,6 +52,9 @@ impl Stream {
 
     /// Sends an item if there are a credit and room for it now.
     pub(crate) fn try_send(&self, link: &Link, item: PayloadBuf) -> Result<(), NotSent> {
+        if self.ahead().is_some_and(|ahead| ahead.is_too_far()) {
+            return Err(if self.is_over() { NotSent::Ended } else { NotSent::Wait(item) });
+        }
         let credit = match self.credits.try_acquire() {
             Ok(credit) => credit,
             Err(TryAcquireError::NoPermits) => return Err(NotSent::Wait(item)),
@@ -67,6 +74,9 @@ impl Stream {
         let header = if self.credits.is_closed() { None } else { sending.on_item(size) };
         let header = header.ok_or(StreamEnded)?;
         credit.forget();
+        if let Some(mut ahead) = self.ahead() {
+            ahead.on_item(item.len());
+        }
         Ok(room.push(item.seal(header, &Trailer::default(), None))?)
     }
 
@@ -84,13 +94,30 @@ impl Stream {
 
     /// Waits for room for a payload of so many bytes, for as long as the call goes on.
     async fn room<'a>(&self, link: &'a Link, len: usize) -> Result<Room<'a>, StreamEnded> {
-        let over = self.over.notified();
-        if self.is_over() {
-            return Err(StreamEnded);
+        let mut room = pin!(link.outbox.room(len + FRAME_BYTES));
+        loop {
+            let changed = self.changed.notified();
+            if self.is_over() {
+                return Err(StreamEnded);
+            }
+            tokio::select! {
+                room = &mut room => return Ok(room?),
+                () = changed => {}
+            }
         }
-        tokio::select! {
-            room = link.outbox.room(len + FRAME_BYTES) => Ok(room?),
-            () = over => Err(StreamEnded),
+    }
+
+    /// Waits until the other end has taken enough of what was sent.
+    async fn not_too_far(&self) -> Result<(), StreamEnded> {
+        loop {
+            let changed = self.changed.notified();
+            if self.is_over() {
+                return Err(StreamEnded);
+            }
+            if !self.ahead().is_some_and(|ahead| ahead.is_too_far()) {
+                return Ok(());
+            }
+            changed.await;
         }
     }
 
@@ -99,12 +126,13 @@ impl Stream {
         link: &Link,
         waits: impl Future<Output = Result<T, StreamEnded>>,
     ) -> Result<T, StreamEnded> {
-        match self.deadline {
-            None => waits.await,
-            Some(deadline) => timeout_at(deadline, waits).await.unwrap_or_else(|_| {
-                self.expire(link);
+        match (self.end(), self.deadline) {
+            (End::Caller, Some(deadline)) => timeout_at(deadline, waits).await.unwrap_or_else(|_| {
+                self.cancel(link, Ended::Deadline);
                 Err(StreamEnded)
             }),
+            // A handler is dropped at its deadline, wherever it waits.
+            (End::Handler, _) | (End::Caller, None) => waits.await,
         }
     }
 
