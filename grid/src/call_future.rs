@@ -122,6 +122,12 @@ impl<T, E> Future for CallFuture<T, E> {
 
 fn poll_reached<T, E>(stage: &mut Stage<T, E>, cx: &mut Context<'_>) -> Poll<Reached> {
     if let Stage::Sending { room, waiting, .. } = stage {
+        if let Slot::Stream(stream) = &waiting.slot
+            && stream.is_over()
+        {
+            // Nothing is to be opened any more.
+            return waiting.poll(cx);
+        }
         if let Err(Closed) = ready!(room.as_mut().poll(cx)) {
             return Poll::Ready(Reached::Ended(Ended::Link(waiting.link_error())));
         }
@@ -228,8 +234,10 @@ impl Waiting {
     }
 
     fn on_sent(&self) {
-        if let Slot::Single(mux) = self.slot {
-            self.link.table.on_sent(mux);
+        match &self.slot {
+            Slot::Single(mux) => self.link.table.on_sent(*mux),
+            Slot::Stream(stream) => stream.on_sent(),
+            Slot::Vacated => {}
         }
     }
 

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tokio::time::{Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::connection::Connection;
 use crate::description::Codec;
@@ -58,11 +58,16 @@ impl Reader {
 
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         let Half { stream, link, .. } = &self.half;
+        // A handler is dropped at its deadline, wherever it waits.
+        let deadline = stream.deadline.filter(|_| self.half.is_caller());
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            // What was received by then is still to be read.
+            stream.cancel(link, Ended::Deadline);
+        }
         if let Poll::Ready(next) = stream.poll_next(link, cx) {
             return Poll::Ready(next);
         }
-        // A handler is dropped at its deadline, wherever it waits.
-        let Some(deadline) = stream.deadline.filter(|_| self.half.is_caller()) else { return Poll::Pending };
+        let Some(deadline) = deadline else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         ready!(timer.as_mut().poll(cx));
         stream.cancel(link, Ended::Deadline);

@@ -24,8 +24,8 @@ pub struct Limits {
     ///
     /// Calls and answers wait for room. One frame larger than this is let through alone.
     pub outbox_bytes_max: usize,
-    /// Bytes of replies that the peer provokes without a call of ours (pongs, refusals) and of cancellations, which may
-    /// wait to be written beside the outbox. Default 1 MiB: some ten thousand of them.
+    /// Bytes of replies that the peer provokes without a call of ours (pongs, refusals, acknowledgements of streams), which
+    /// may wait to be written beside the outbox. Default 1 MiB: some ten thousand of them.
     ///
     /// They never wait for room; a peer that provokes more without reading is disconnected.
     pub control_bytes_max: usize,
@@ -40,7 +40,9 @@ pub struct Limits {
     /// are as far ahead as they may be (1 MiB each, see [`Windows`](crate::Windows)).
     ///
     /// Above half of it credits are withheld: a stream whose items are read gets one at a time, others none. What was
-    /// granted before may still come; an item beyond the limit ends its stream, refused as overloaded.
+    /// granted before may still come. Beyond the limit an item ends its stream, refused as overloaded, if that stream holds
+    /// more than its share, which is the limit divided by the number of streams; so none ends for what others hold, and
+    /// all together hold at most twice the limit.
     pub unread_bytes_max: usize,
     /// Bytes of metadata of one call, to be sent or taken: of names and values, and 32 for each pair. Default 8 KiB,
     /// what HTTP servers take of headers.
@@ -119,10 +121,10 @@ pub struct Timeouts {
     /// Between two pings of one stream, by the side that made the call. Default 15 s, as v1 has it.
     pub stream_ping_interval: Duration,
     /// A stream from whose handler nothing was heard for this long, pongs included, ends as if the remote had dropped it.
-    /// Default 30 s, as v1 has it.
+    /// Default 30 s, as v1 has it. Between grid nodes whatever comes on the link counts: streams live as long as it does.
     pub stream_dead_after: Duration,
     /// A stream from whose caller nothing was heard for this long, pings included, is given up and its handler dropped.
-    /// Default 60 s, as v1 has it.
+    /// Default 60 s, as v1 has it: four times what v1 has between two pings. Between grid nodes as above.
     pub stream_abandoned_after: Duration,
     /// A peer that takes no byte for this long while bytes wait is dropped. Default 4 s, as v1 has it.
     pub write: Duration,

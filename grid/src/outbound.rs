@@ -1,11 +1,13 @@
 //! The items of a stream that go out.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_util::Sink;
+use tokio::sync::Mutex;
 use tokio_util::sync::ReusableBoxFuture;
 
 use crate::description::Codec;
@@ -29,9 +31,19 @@ use crate::wire::PayloadBuf;
 pub struct Outbound<T> {
     half: Arc<Half>,
     encode: fn(Codec, &T) -> Result<PayloadBuf, CodecError>,
-    /// What a sink took and has not sent.
-    sending: Option<ReusableBoxFuture<'static, Result<(), StreamEnded>>>,
+    /// What the sink took and has not sent, in which case `sink` says so. Goes before all that comes after it.
+    parked: Mutex<Option<Parked>>,
+    sink: SinkState,
     finished: Finished,
+}
+
+type Parked = ReusableBoxFuture<'static, Result<(), StreamEnded>>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SinkState {
+    Empty,
+    /// It took something that could not be sent at once, and that somebody may have sent by now.
+    Parked,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +55,7 @@ enum Finished {
 impl<T> Outbound<T> {
     pub(crate) fn new(half: Half, encode: fn(Codec, &T) -> Result<PayloadBuf, CodecError>) -> Self {
         let finished = if half.stream.sends_items() { Finished::No } else { Finished::Yes };
-        Self { half: Arc::new(half), encode, sending: None, finished }
+        Self { half: Arc::new(half), encode, parked: Mutex::default(), sink: SinkState::Empty, finished }
     }
 
     /// Sends an item. It waits for a credit and for room, not for the remote to have it.
@@ -59,6 +71,14 @@ impl<T> Outbound<T> {
         }
         let payload = self.payload(&item)?;
         drop(item);
+        if self.sink == SinkState::Parked {
+            let mut parked = self.parked.lock().await;
+            if let Some(sending) = parked.as_mut() {
+                let sent = poll_fn(|cx| sending.poll(cx)).await;
+                *parked = None;
+                sent?;
+            }
+        }
         Ok(self.half.stream.send(&self.half.link, payload).await?)
     }
 
@@ -72,7 +92,7 @@ impl<T> Outbound<T> {
     /// # Cancel safety
     /// Dropped before its end, it cancels the call.
     pub async fn finish(mut self) -> Result<(), SendError> {
-        std::future::poll_fn(|cx| self.poll_close_sink(cx)).await
+        poll_fn(|cx| self.poll_close_sink(cx)).await
     }
 
     fn payload(&self, item: &T) -> Result<PayloadBuf, SendError> {
@@ -86,11 +106,13 @@ impl<T> Outbound<T> {
 
     /// Waits until what the sink took has been sent.
     fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        if let Some(sending) = &mut self.sending {
+        let parked = self.parked.get_mut();
+        if let Some(sending) = parked {
             let sent = ready!(sending.poll(cx));
-            self.sending = None;
+            *parked = None;
             sent?;
         }
+        self.sink = SinkState::Empty;
         Poll::Ready(Ok(()))
     }
 
@@ -103,9 +125,14 @@ impl<T> Outbound<T> {
             self.finished = Finished::Yes;
             if self.half.is_caller() {
                 let half = Arc::clone(&self.half);
-                self.sending = Some(ReusableBoxFuture::new(async move { half.stream.finish(&half.link).await }));
+                self.park(async move { half.stream.finish(&half.link).await });
             }
         }
+    }
+
+    fn park(&mut self, sending: impl Future<Output = Result<(), StreamEnded>> + Send + 'static) {
+        *self.parked.get_mut() = Some(ReusableBoxFuture::new(sending));
+        self.sink = SinkState::Parked;
     }
 }
 
@@ -116,7 +143,10 @@ impl<T> Sink<T> for Outbound<T> {
         self.poll_sent(cx)
     }
 
+    /// # Panics
+    /// `poll_ready` was not ready before.
     fn start_send(mut self: Pin<&mut Self>, item: T) -> Result<(), SendError> {
+        assert!(self.parked.get_mut().is_none(), "a sink is asked by poll_ready before it is given an item");
         if self.finished == Finished::Yes {
             return Err(SendError::Ended);
         }
@@ -126,7 +156,7 @@ impl<T> Sink<T> for Outbound<T> {
             Err(NotSent::Ended) => return Err(SendError::Ended),
             Err(NotSent::Wait(payload)) => {
                 let half = Arc::clone(&self.half);
-                self.sending = Some(ReusableBoxFuture::new(async move { half.stream.send(&half.link, payload).await }));
+                self.park(async move { half.stream.send(&half.link, payload).await });
             }
         }
         Ok(())
@@ -145,7 +175,7 @@ impl<T> Unpin for Outbound<T> {}
 
 impl<T> Drop for Outbound<T> {
     fn drop(&mut self) {
-        if self.finished == Finished::No || self.sending.is_some() {
+        if self.finished == Finished::No || self.parked.get_mut().is_some() {
             self.half.on_drop();
         }
     }

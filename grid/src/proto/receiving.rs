@@ -29,6 +29,8 @@ pub(crate) struct Receiving<R> {
     opened: bool,
     window: Window,
     items: VecDeque<Bytes>,
+    /// Of the items that wait.
+    bytes: usize,
     reader: Reader,
     input: Input<R>,
     heard: bool,
@@ -74,6 +76,19 @@ pub(crate) enum Event<'a> {
     Cancelled,
     /// The remote broke the rules of the stream, with the words in which v1 says how.
     Violation(Box<str>),
+    /// There is no room for an item, which was thrown away.
+    Overflow,
+}
+
+/// Keeps the payload of an item, of a stream of which so many bytes wait, or does not.
+pub(crate) trait Keep<'a>: FnOnce(&'a [u8], usize) -> Option<Bytes> {}
+
+impl<'a, F: FnOnce(&'a [u8], usize) -> Option<Bytes>> Keep<'a> for F {}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Yes,
+    No,
 }
 
 /// What a reader finds.
@@ -97,6 +112,7 @@ impl<R> Receiving<R> {
             next_seq,
             opened: end == End::Handler,
             items: VecDeque::new(),
+            bytes: 0,
             reader: Reader::Reads,
             input: if end == End::Handler && window.is_none() { Input::Over(Over::Finished) } else { Input::Open },
             window,
@@ -104,8 +120,9 @@ impl<R> Receiving<R> {
         }
     }
 
-    /// A frame with the id of this stream. `own` keeps the bytes of an item.
-    pub(crate) fn on_frame<'a>(&mut self, frame: &Frame<'a>, own: impl FnOnce(&'a [u8]) -> Bytes) -> Event<'a> {
+    /// A frame with the id of this stream. `own` keeps the bytes of an item, if there is room for them beside those of this
+    /// stream that wait.
+    pub(crate) fn on_frame<'a>(&mut self, frame: &Frame<'a>, own: impl Keep<'a>) -> Event<'a> {
         self.heard = true;
         let event = match self.end {
             End::Caller => self.on_server_frame(frame, own),
@@ -115,7 +132,7 @@ impl<R> Receiving<R> {
         event
     }
 
-    fn on_server_frame<'a>(&mut self, frame: &Frame<'a>, own: impl FnOnce(&'a [u8]) -> Bytes) -> Event<'a> {
+    fn on_server_frame<'a>(&mut self, frame: &Frame<'a>, own: impl Keep<'a>) -> Event<'a> {
         let flags = frame.head.flags;
         match frame.head.op {
             // Not checked: it may have overtaken the answer to the opening.
@@ -140,8 +157,11 @@ impl<R> Receiving<R> {
                 if !last && self.window.is_spent() {
                     return Event::Ended(Some(Outcome::Violation("more items than there were credits for")));
                 }
-                self.push(frame, own);
-                if last { Event::Ended(None) } else { Event::Readable }
+                match self.push(frame, own) {
+                    Kept::No => Event::Overflow,
+                    Kept::Yes if last => Event::Ended(None),
+                    Kept::Yes => Event::Readable,
+                }
             }
             Op::Pong => match Pong::decode(frame.payload) {
                 Ok(pong) if pong.not_found || pong.error.is_some() => {
@@ -153,7 +173,7 @@ impl<R> Receiving<R> {
         }
     }
 
-    fn on_client_frame<'a>(&mut self, frame: &Frame<'a>, own: impl FnOnce(&'a [u8]) -> Bytes) -> Event<'a> {
+    fn on_client_frame<'a>(&mut self, frame: &Frame<'a>, own: impl Keep<'a>) -> Event<'a> {
         match frame.head.op {
             Op::DisconnectServerMux => return Event::Cancelled,
             Op::MuxClientMsg | Op::UnblockSrvMux | Op::Ping => {}
@@ -174,10 +194,10 @@ impl<R> Receiving<R> {
                 Event::Readable
             }
             _ if self.window.is_spent() => Event::Violation("handler blocked".into()),
-            _ => {
-                self.push(frame, own);
-                Event::Readable
-            }
+            _ => match self.push(frame, own) {
+                Kept::No => Event::Overflow,
+                Kept::Yes => Event::Readable,
+            },
         }
     }
 
@@ -187,11 +207,14 @@ impl<R> Receiving<R> {
         is_next
     }
 
-    fn push<'a>(&mut self, frame: &Frame<'a>, own: impl FnOnce(&'a [u8]) -> Bytes) {
+    fn push<'a>(&mut self, frame: &Frame<'a>, own: impl Keep<'a>) -> Kept {
         self.window.on_item();
         if self.reader == Reader::Reads {
-            self.items.push_back(own(frame.payload));
+            let Some(item) = own(frame.payload, self.bytes) else { return Kept::No };
+            self.bytes += item.len();
+            self.items.push_back(item);
         }
+        Kept::Yes
     }
 
     /// The stream has ended for a reason of its own. False if it had ended before.
@@ -209,6 +232,7 @@ impl<R> Receiving<R> {
             if self.items.is_empty() && self.items.capacity() > ITEMS_KEPT {
                 self.items = VecDeque::new();
             }
+            self.bytes -= item.len();
             let memory = memory(&item);
             self.window.on_taken(item.len());
             let queue = if self.items.is_empty() { Queue::Empty } else { Queue::Some };
@@ -231,6 +255,7 @@ impl<R> Receiving<R> {
     /// Nobody reads any more. Gives what was not read.
     pub(crate) fn on_reader_gone(&mut self) -> VecDeque<Bytes> {
         self.reader = Reader::Gone;
+        self.bytes = 0;
         std::mem::take(&mut self.items)
     }
 
@@ -282,7 +307,7 @@ mod tests {
     }
 
     fn feed<'a>(machine: &mut Machine, frame: &Frame<'a>) -> Event<'a> {
-        machine.on_frame(frame, Bytes::copy_from_slice)
+        machine.on_frame(frame, |payload, _| Some(Bytes::copy_from_slice(payload)))
     }
 
     fn item(seq: u32) -> Frame<'static> {
@@ -367,6 +392,23 @@ mod tests {
         assert_eq!(feed(&mut machine, &frame(Op::MuxServerMsg, 1, Flags::NONE, b"")), Event::Readable);
         assert_eq!(take(&mut machine), Take::Item(Bytes::new(), Credits { count: 1, frames: 1 }));
         assert_eq!(feed(&mut machine, &frame(Op::MuxServerMsg, 2, Flags::NONE, b"b")), Event::Readable);
+    }
+
+    #[test]
+    fn an_item_for_which_there_is_no_room_is_thrown_away_also_with_the_end() {
+        for flags in [Flags::NONE, Flags::EOF] {
+            let mut machine = machine(End::Caller, Capabilities::OWN, 2);
+            feed(&mut machine, &frame(Op::AckMux, 0, Flags::NONE, b""));
+            feed(&mut machine, &frame(Op::MuxServerMsg, 1, Flags::NONE, b"abc"));
+            let second = frame(Op::MuxServerMsg, 2, flags, b"d");
+            let refuse = |_: &[u8], waiting| {
+                assert_eq!(waiting, 3);
+                None
+            };
+            assert_eq!(machine.on_frame(&second, refuse), Event::Overflow);
+            assert!(matches!(take(&mut machine), Take::Item(item, _) if item == "abc"));
+            assert_eq!(take(&mut machine), Take::Wait);
+        }
     }
 
     #[test]

@@ -35,11 +35,11 @@ impl End {
 /// The numbers of the frames that one end of a stream sends, and whether more may follow.
 ///
 /// ```text
-///          on_finish: the caller's items have ended
-///   Open ------------------------------------------> Finished
-///     |
-///     +--------------------------------------------> Over
-///          on_end: the handler has ended
+///            on_sent        on_finish: the caller's items have ended
+///   Opening -------> Open ------------------------------------------> Finished
+///                      |
+///                      +--------------------------------------------> Over
+///                           on_end: the handler has ended
 /// ```
 ///
 /// Items, credits, pings and ends of one end share a count. Whoever drives this queues each frame before it asks for the
@@ -55,6 +55,8 @@ pub(crate) struct Sending {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
+    /// The frame that opens the stream is not queued yet, and the remote knows of nothing.
+    Opening,
     Open,
     /// Items have ended; credits and pings go on.
     Finished,
@@ -72,7 +74,17 @@ pub(crate) enum Size {
 impl Sending {
     /// The first number, 0, was that of the frame that opened the stream or answered to that.
     pub(crate) fn new(end: End, mux: u64, crc: Flags) -> Self {
-        Self { end, mux, crc, next_seq: 1, state: State::Open }
+        let state = match end {
+            End::Caller => State::Opening,
+            End::Handler => State::Open,
+        };
+        Self { end, mux, crc, next_seq: 1, state }
+    }
+
+    /// The frame that opens the stream was queued.
+    pub(crate) fn on_sent(&mut self) {
+        debug_assert_eq!(self.state, State::Opening, "a stream is opened once");
+        self.state = State::Open;
     }
 
     /// An item. An empty one says so: v1 takes no payload for none at all, and does not count it.
@@ -92,11 +104,11 @@ impl Sending {
 
     /// Credits for the other end.
     pub(crate) fn on_credits(&mut self) -> Option<Header> {
-        (self.state != State::Over).then(|| self.numbered(self.end.credits(), Flags::NONE))
+        self.is_known().then(|| self.numbered(self.end.credits(), Flags::NONE))
     }
 
     pub(crate) fn on_ping(&mut self) -> Option<Header> {
-        (self.state != State::Over).then(|| self.numbered(Op::Ping, Flags::NONE))
+        self.is_known().then(|| self.numbered(Op::Ping, Flags::NONE))
     }
 
     /// The handler has ended, so the call has. `flags` tells an error from an answer.
@@ -110,8 +122,13 @@ impl Sending {
     }
 
     /// The frame that ends the call without a word, whose number nobody looks at.
-    pub(crate) fn disconnect(&self) -> Header {
-        Header::new(self.end.disconnect(), self.mux, self.crc)
+    pub(crate) fn disconnect(&self) -> Option<Header> {
+        (self.state != State::Opening).then(|| Header::new(self.end.disconnect(), self.mux, self.crc))
+    }
+
+    /// Whether the remote knows of the call, and goes on with it.
+    pub(crate) fn is_known(&self) -> bool {
+        !matches!(self.state, State::Opening | State::Over)
     }
 
     fn numbered(&mut self, op: Op, flags: Flags) -> Header {
@@ -133,13 +150,19 @@ pub(crate) fn zero_if_empty(size: Size) -> Flags {
 mod tests {
     use super::*;
 
+    fn open(crc: Flags) -> Sending {
+        let mut caller = Sending::new(End::Caller, 7, crc);
+        caller.on_sent();
+        caller
+    }
+
     fn seqs(headers: impl IntoIterator<Item = Option<Header>>) -> Vec<Option<(Op, u32)>> {
         headers.into_iter().map(|header| header.map(|header| (header.op, header.seq))).collect()
     }
 
     #[test]
     fn all_frames_of_one_end_share_a_count_from_one() {
-        let mut caller = Sending::new(End::Caller, 7, Flags::CRC);
+        let mut caller = open(Flags::CRC);
         let sent = [caller.on_item(Size::Some), caller.on_credits(), caller.on_ping(), caller.on_finish()];
         let wanted = [(Op::MuxClientMsg, 1), (Op::UnblockSrvMux, 2), (Op::Ping, 3), (Op::MuxClientMsg, 4)];
         assert_eq!(seqs(sent), wanted.map(Some));
@@ -150,7 +173,7 @@ mod tests {
 
     #[test]
     fn after_its_items_a_caller_grants_and_pings_and_after_its_end_a_handler_sends_nothing() {
-        let mut caller = Sending::new(End::Caller, 7, Flags::NONE);
+        let mut caller = open(Flags::NONE);
         assert_eq!(caller.on_finish().unwrap().flags, Flags::EOF);
         assert_eq!((caller.on_item(Size::Some), caller.on_finish()), (None, None));
         assert!(caller.on_credits().is_some() && caller.on_ping().is_some());
@@ -164,15 +187,21 @@ mod tests {
 
     #[test]
     fn an_empty_item_says_that_it_is_one() {
-        let mut caller = Sending::new(End::Caller, 7, Flags::CRC);
+        let mut caller = open(Flags::CRC);
         assert_eq!(caller.on_item(Size::Empty).unwrap().flags, Flags::CRC | Flags::ZERO);
         assert_eq!(caller.on_item(Size::Some).unwrap().flags, Flags::CRC);
     }
 
     #[test]
     fn each_end_disconnects_the_other() {
-        let disconnect = |end| Sending::new(end, 7, Flags::CRC).disconnect();
-        assert_eq!(disconnect(End::Caller), Header::new(Op::DisconnectServerMux, 7, Flags::CRC));
-        assert_eq!(disconnect(End::Handler), Header::new(Op::DisconnectClientMux, 7, Flags::CRC));
+        assert_eq!(open(Flags::CRC).disconnect(), Some(Header::new(Op::DisconnectServerMux, 7, Flags::CRC)));
+        let handler = Sending::new(End::Handler, 7, Flags::CRC);
+        assert_eq!(handler.disconnect(), Some(Header::new(Op::DisconnectClientMux, 7, Flags::CRC)));
+    }
+
+    #[test]
+    fn a_remote_that_was_sent_nothing_is_told_nothing() {
+        let mut caller = Sending::new(End::Caller, 7, Flags::CRC);
+        assert_eq!((caller.on_ping(), caller.on_item(Size::Some), caller.disconnect()), (None, None, None));
     }
 }

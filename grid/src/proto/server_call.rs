@@ -57,6 +57,11 @@ impl ServerCall {
         self.request.handler
     }
 
+    /// Nothing follows the request.
+    pub(crate) fn is_eof(&self) -> bool {
+        self.request.flags.contains(Flags::EOF)
+    }
+
     pub(crate) fn seq(&self) -> u32 {
         self.request.seq
     }

@@ -34,6 +34,8 @@ pub(crate) struct Driver {
     ticks: Interval,
     /// Polled while there are streams.
     stream_ticks: Interval,
+    /// Bytes in at the last tick of streams.
+    stream_bytes_in: u64,
     /// Bytes in and out at the last tick.
     moved: (u64, u64),
     writer: Writer,
@@ -81,7 +83,17 @@ impl Driver {
             stalled: None,
             patience: timeouts.write,
         };
-        Self { ws, link: Arc::clone(&dispatcher.link), dispatcher, ticks, stream_ticks, moved, writer, lingering: None }
+        Self {
+            ws,
+            link: Arc::clone(&dispatcher.link),
+            dispatcher,
+            ticks,
+            stream_ticks,
+            stream_bytes_in: moved.0,
+            moved,
+            writer,
+            lingering: None,
+        }
     }
 
     pub(crate) fn link(&self) -> Arc<Link> {
@@ -169,7 +181,12 @@ impl Driver {
             }
         }
         while self.link.inflow.streams() > 0 && self.stream_ticks.poll_tick(cx).is_ready() {
-            serve_stream::on_tick(&self.link, Instant::now().into_std());
+            let bytes_in = self.link.counts.bytes_in.load(Ordering::Relaxed);
+            let moved = match std::mem::replace(&mut self.stream_bytes_in, bytes_in) == bytes_in {
+                true => Moved::Nothing,
+                false => Moved::Something,
+            };
+            serve_stream::on_tick(&self.link, Instant::now().into_std(), moved);
         }
         Ok(())
     }

@@ -28,11 +28,11 @@ impl Ended {
         Self::Refused(Refusal::new(RefusalReason::Unspecified, "remote disconnected"))
     }
 
-    /// `message` is what the outcome borrows from.
-    pub(crate) fn from_outcome(outcome: Outcome<'_>, message: &Bytes) -> Self {
+    /// `own` makes the bytes of an outcome last.
+    pub(crate) fn from_outcome<'a>(outcome: Outcome<'a>, own: impl FnOnce(&'a [u8]) -> Bytes) -> Self {
         match outcome {
-            Outcome::Answer(payload) => Self::Answer(message.slice_ref(payload)),
-            Outcome::Error(payload) => Self::Error(message.slice_ref(payload)),
+            Outcome::Answer(payload) => Self::Answer(own(payload)),
+            Outcome::Error(payload) => Self::Error(own(payload)),
             Outcome::Refused(reason, text) => Self::Refused(Refusal::new(reason, String::from_utf8_lossy(text))),
             Outcome::Violation(what) => Self::Violation(what),
         }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::sync::{AtomicUsize, Ordering};
 use crate::proto::Memory;
 
-/// Shared by all streams of a link. Beyond half of what may be, credits are withheld; beyond all of it, an item ends its
-/// stream.
+/// Shared by all streams of a link. Beyond half of what may be, credits are withheld. Beyond all of it, an item ends its
+/// stream if that holds more than its share, which is what may be by the number of streams; so no stream ends for what
+/// others hold, and all of them together hold at most twice what may be.
 #[derive(Debug)]
 pub(crate) struct Inflow {
     streams: AtomicUsize,
@@ -14,7 +15,7 @@ pub(crate) struct Inflow {
     max: usize,
 }
 
-/// More than may be unread.
+/// There is no room for an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Overflow;
 
@@ -38,12 +39,14 @@ impl Inflow {
         self.streams.load(Ordering::Relaxed)
     }
 
-    /// An item came. It counts also if there was no room for it, until it is taken back.
-    pub(crate) fn add(&self, bytes: usize) -> Result<(), Overflow> {
-        match self.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) > self.max {
-            true => Err(Overflow),
-            false => Ok(()),
+    /// Lets an item in, for a stream that holds so many bytes already, or not.
+    pub(crate) fn add(&self, bytes: usize, held: usize) -> Result<(), Overflow> {
+        let share = self.max / self.streams().max(1);
+        if self.bytes().saturating_add(bytes) > self.max && held.saturating_add(bytes) > share {
+            return Err(Overflow);
         }
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
     }
 
     /// An item was read, or thrown away.

@@ -141,6 +141,7 @@ fn open(link: &Link) -> Arc<Stream> {
     let opening = Opening { windows, granted: 1, credits: None, next_seq: 0, deadline: None };
     let new = |mux| Stream::new(End::Caller, mux, link, &opening, &Timeouts::default());
     let stream = link.table.insert_stream(new).expect("there is room");
+    stream.on_sent();
     deliver(&link.table, &frame(Op::AckMux, stream.mux, 0, Flags::NONE, b""));
     stream
 }

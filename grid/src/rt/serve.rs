@@ -17,7 +17,7 @@ use super::outbox::Closed;
 use super::registry::{Handler, Kind, Request};
 use super::running::{Admission, NotAdmitted};
 use super::serve_stream;
-use super::stream::Stream;
+use super::stream::{Stream, kept};
 use crate::proto::{End, Reply, ServerCall};
 use crate::wire::{Capabilities, Flags, Frame, Op, RefusalReason, SubrouteId, TRACEPARENT};
 
@@ -66,7 +66,11 @@ pub(crate) fn serve(dispatcher: &Dispatcher, frame: Frame<'_>, message: &Bytes) 
         serve_stream::acknowledge(link, stream, opening.granted);
     }
     let request = Request {
-        payload: owned(frame.payload, message),
+        payload: match &stream {
+            None => owned(frame.payload, message),
+            // For as long as the stream goes on.
+            Some(_) => kept(frame.payload, message),
+        },
         peer: Arc::clone(peer),
         mesh: Arc::clone(mesh),
         handler: handler.id,
@@ -134,7 +138,7 @@ async fn run(handler: Arc<Handler>, request: Request, call: ServerCall, mut admi
     let Some(ended) = ended else {
         tracing::debug!(target: "grid::call", "the deadline passed before the handler ended");
         if let Some(stream) = stream {
-            serve_stream::expire(&link, &stream);
+            serve_stream::tell_expired(&link, &stream);
         }
         return;
     };

@@ -8,7 +8,7 @@ use super::link::Link;
 use super::running::Admission;
 use super::stream::{Opening, Stream, Verdict};
 use super::stream_out::StreamEnded;
-use crate::proto::{PulseBeat, Reply, ServerCall};
+use crate::proto::{Moved, PulseBeat, Reply, ServerCall};
 use crate::windows::Windows;
 use crate::wire::{Capabilities, Flags, Frame, Header, Op, PayloadBuf, Pong, RefusalReason, Trailer};
 
@@ -20,6 +20,9 @@ pub(super) fn opening(
     credits: Option<u32>,
     deadline: Option<Instant>,
 ) -> Opening {
+    // A v1 peer says the same, and v1 goes by what the handler is.
+    let no_items = call.is_eof() && link.capabilities.contains(Capabilities::CREDITS);
+    let windows = if no_items { Windows { inbound: 0, ..windows } } else { windows };
     let granted = Opening::granted(link, windows.inbound);
     Opening { windows, granted, credits, next_seq: call.seq().wrapping_add(1), deadline }
 }
@@ -43,12 +46,12 @@ pub(super) async fn finish(link: &Link, stream: &Stream, reply: Reply, admission
         Ok(Err(StreamEnded)) => {
             tracing::debug!(target: "grid::call", "nobody waits for the end of the stream any more");
         }
-        Err(_) => expire(link, stream),
+        Err(_) => tell_expired(link, stream),
     }
 }
 
 /// The deadline has passed before the end could be told.
-pub(super) fn expire(link: &Link, stream: &Stream) {
+pub(super) fn tell_expired(link: &Link, stream: &Stream) {
     stream.close(Ended::Deadline);
     stream.send_disconnect(link);
 }
@@ -108,15 +111,19 @@ fn on_unknown(link: &Link, frame: &Frame<'_>) {
     }
 }
 
-/// Pings what is to be pinged, and ends what has gone silent, on either side.
-pub(super) fn on_tick(link: &Link, now: std::time::Instant) {
+/// Pings what is to be pinged, and ends what has gone silent on either side, and what has no time left on this one.
+/// `moved` tells whether anything came on the link since the tick before.
+pub(super) fn on_tick(link: &Link, now: std::time::Instant, moved: Moved) {
     for stream in link.table.streams() {
-        if stream.on_tick(link, now) == PulseBeat::Dead {
+        if stream.deadline.is_some_and(|deadline| deadline.into_std() <= now) {
+            // Nobody looks at it.
+            stream.cancel(link, Ended::Deadline);
+        } else if stream.on_tick(link, now, moved) == PulseBeat::Dead {
             stream.cancel(link, Ended::silent());
         }
     }
     for stream in link.running.streams() {
-        if stream.on_tick(link, now) == PulseBeat::Dead {
+        if !stream.is_over() && stream.on_tick(link, now, moved) == PulseBeat::Dead {
             tracing::debug!(target: "grid::call", mux = stream.mux, "the caller of a stream has gone silent");
             stream.close(Ended::Cancelled);
             link.running.cancel(stream.mux);

@@ -9,12 +9,14 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use super::ended::Ended;
-use super::inflow::{Inflow, Overflow};
+use super::inflow::Inflow;
 use super::link::Link;
 use super::sync::{AtomicWaker, Mutex, MutexGuard};
 use crate::error::Refusal;
 use crate::limits::Timeouts;
-use crate::proto::{Ahead, End, Event, Memory, Outcome, Over, Pulse, PulseBeat, Receiving, Sending, Take, Window};
+use crate::proto::{
+    Ahead, End, Event, Memory, Moved, Outcome, Over, Pulse, PulseBeat, Receiving, Sending, Take, Window,
+};
 use crate::windows::Windows;
 use crate::wire::{Capabilities, Flags, Frame, Op, RefusalReason, Trailer};
 
@@ -117,18 +119,21 @@ impl Stream {
     /// A frame with the id of this stream. Runs in the driver, and waits for nothing.
     pub(crate) fn on_frame(&self, frame: &Frame<'_>, message: &Bytes, peer: Capabilities) -> Verdict {
         let mut received = self.received();
-        let mut kept = Ok(());
-        let event = received.receiving.on_frame(frame, |payload| {
-            let item = owned(payload, message);
-            kept = self.inflow.add(item.len());
-            item
+        let event = received.receiving.on_frame(frame, |payload, held| {
+            let room = self.inflow.add(payload.len(), held);
+            room.is_ok().then(|| kept(payload, message))
         });
+        let mut credits = 0;
         let verdict = match event {
             Event::Nothing => return Verdict::GoesOn,
-            Event::Opened(credits) => self.on_credits(credits.unwrap_or(self.credits_default)),
-            Event::Credits(credits) => {
-                self.on_taken(credits);
-                self.on_credits(credits)
+            Event::Opened(granted) => {
+                credits = granted.unwrap_or(self.credits_default);
+                Verdict::GoesOn
+            }
+            Event::Credits(granted) => {
+                credits = granted;
+                self.on_taken(granted);
+                Verdict::GoesOn
             }
             Event::Readable => Verdict::GoesOn,
             Event::Ping => return Verdict::Ping,
@@ -144,12 +149,10 @@ impl Stream {
             }
             Event::Cancelled => Verdict::Cancelled,
             Event::Violation(text) => Verdict::Refuse(RefusalReason::Unspecified, text),
-        };
-        let verdict = match kept {
-            Ok(()) => verdict,
-            Err(Overflow) => self.overflown(&mut received.receiving),
+            Event::Overflow => self.overflown(&mut received.receiving),
         };
         drop(received);
+        self.add_credits(credits);
         match verdict {
             Verdict::Ended | Verdict::Tell => self.tell_over(),
             Verdict::GoesOn | Verdict::Ping | Verdict::Cancelled | Verdict::Refuse(..) => self.readable.wake(),
@@ -163,7 +166,8 @@ impl Stream {
         let wordless = frame.head.op == Op::DisconnectClientMux && !frame.head.flags.contains(Flags::ERROR);
         match wordless && self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             true => Over::Because(Ended::Deadline),
-            false => Over::Because(Ended::from_outcome(outcome, message)),
+            // It may wait for its reader, as items do.
+            false => Over::Because(Ended::from_outcome(outcome, |payload| kept(payload, message))),
         }
     }
 
@@ -176,11 +180,10 @@ impl Stream {
         }
     }
 
-    fn on_credits(&self, credits: u32) -> Verdict {
+    fn add_credits(&self, credits: u32) {
         // More than any window is more than this side asked for; v1 overlooks it, too.
         let room = usize::try_from(Windows::MAX).unwrap_or(0).saturating_sub(self.credits.available_permits());
         self.credits.add_permits(room.min(usize::try_from(credits).unwrap_or(room)));
-        Verdict::GoesOn
     }
 
     fn overflown(&self, receiving: &mut Receiving<Ended>) -> Verdict {
@@ -208,6 +211,11 @@ impl Stream {
         self.readable.wake();
     }
 
+    /// The opening is queued. Until then the remote is told nothing.
+    pub(crate) fn on_sent(&self) {
+        self.sending().on_sent();
+    }
+
     /// The call has ended.
     pub(crate) fn is_over(&self) -> bool {
         self.credits.is_closed()
@@ -219,7 +227,7 @@ impl Stream {
         let why = link.end().map_or(why, |end| Ended::Link(end.clone()));
         if self.close(why) {
             link.table.remove(self.mux);
-            link.send_own(self.sending().disconnect(), &Trailer::default());
+            self.send_disconnect(link);
         }
     }
 
@@ -273,10 +281,19 @@ impl Stream {
     }
 
     /// Pings the other end if it is time to. Gives whether it is still there.
-    pub(crate) fn on_tick(&self, link: &Link, now: std::time::Instant) -> PulseBeat {
+    pub(crate) fn on_tick(&self, link: &Link, now: std::time::Instant, moved: Moved) -> PulseBeat {
+        if !self.sending().is_known() {
+            return PulseBeat::Nothing;
+        }
+        let counted = link.capabilities.contains(Capabilities::CREDITS);
         let mut received = self.received();
         let Received { receiving, pulse } = &mut *received;
-        let beat = pulse.on_tick(receiving.heard(), now);
+        let heard = match (receiving.heard(), moved) {
+            // A grid node forgets no stream of a link that lives; its pongs may be queued for long.
+            (Moved::Nothing, Moved::Something) if counted => Moved::Something,
+            (heard, _) => heard,
+        };
+        let beat = pulse.on_tick(heard, now);
         drop(received);
         if beat == PulseBeat::Ping {
             let mut sending = self.sending();
@@ -334,9 +351,9 @@ fn size(items: &VecDeque<Bytes>) -> usize {
     items.iter().map(Bytes::len).sum()
 }
 
-/// The bytes of an item, which may wait for long: all but a large part of a message is copied, so that what waits does not
-/// keep more memory than is counted.
-fn owned(payload: &[u8], message: &Bytes) -> Bytes {
+/// Bytes that may be kept for long, as those of an item: all but a large part of a message is copied, so that what is kept
+/// takes no more memory than is counted.
+pub(super) fn kept(payload: &[u8], message: &Bytes) -> Bytes {
     match payload.len() > COPIED_MAX && payload.len() > message.len() / 2 {
         true => message.slice_ref(payload),
         false => Bytes::copy_from_slice(payload),

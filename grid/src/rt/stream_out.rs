@@ -171,8 +171,9 @@ impl Stream {
             credit.forget();
         }
         room.push(payload.seal(header, &trailer, None))?;
+        drop(sending);
         if !counted {
-            link.send_own(sending.disconnect(), &Trailer::default());
+            self.send_disconnect(link);
         }
         Ok(())
     }
@@ -184,13 +185,17 @@ impl Stream {
         let (flags, payload, trailer) = failed.of_stream(link.capabilities.contains(Capabilities::CREDITS));
         if let Some(header) = sending.on_end(flags) {
             link.send_control(payload.seal(header, &trailer, None));
-            link.send_own(sending.disconnect(), &Trailer::default());
+            drop(sending);
+            self.send_disconnect(link);
         }
     }
 
-    /// Tells the other end without a word that the call is over.
+    /// Tells the other end without a word that the call is over, if it knows of it.
     pub(crate) fn send_disconnect(&self, link: &Link) {
-        link.send_own(self.sending().disconnect(), &Trailer::default());
+        let sending = self.sending();
+        if let Some(header) = sending.disconnect() {
+            link.send_own(header, &Trailer::default());
+        }
     }
 
     /// The answer to a ping, which copies its number.

@@ -201,7 +201,7 @@ impl Table {
         }
         if let Some(outcome) = call.on_frame(frame) {
             let waker = waker.take();
-            *slot = Slot::Ended(Ended::from_outcome(outcome, message));
+            *slot = Slot::Ended(Ended::from_outcome(outcome, |payload| message.slice_ref(payload)));
             drop(slots);
             if let Some(waker) = waker {
                 waker.wake();

@@ -19,8 +19,9 @@ async fn recv_pings(peer: &mut RawPeer, muxes: [u64; 2], seq: u32) -> [Frame; 2]
 
 #[tokio::test]
 async fn a_server_that_answers_no_pings_of_a_stream_loses_it() {
-    for (side, kind) in SCENES {
-        let mut rig = Rig::with(side, (kind == Kind::Grid).then_some(31), |builder| builder).await;
+    // A grid node forgets no stream of a link that lives.
+    for (side, _) in SCENES.into_iter().filter(|(_, kind)| *kind == Kind::V1) {
+        let mut rig = Rig::with(side, None, |builder| builder).await;
         rig.finish_witness().await;
         let mut peer = rig.link().await;
         let mut open = async || {
@@ -59,8 +60,8 @@ async fn a_server_that_answers_no_pings_of_a_stream_loses_it() {
 
 #[tokio::test]
 async fn a_caller_that_does_not_ping_its_stream_loses_it() {
-    for (side, kind) in SCENES {
-        let mut rig = Rig::with(side, (kind == Kind::Grid).then_some(31), |builder| builder).await;
+    for (side, kind) in SCENES.into_iter().filter(|(_, kind)| *kind == Kind::V1) {
+        let mut rig = Rig::with(side, None, |builder| builder).await;
         rig.finish_witness().await;
         let mut peer = rig.link().await;
         let (silent, beside) = (7, 8);
@@ -172,10 +173,8 @@ async fn an_item_beyond_what_may_be_unread_ends_its_stream() {
         }
         assert_eq!(scene.peer.recv().await, Frame::new(op::DISCONNECT_SERVER_MUX, mux));
         scene.peer.fence().await;
-        // What came is there.
-        for _ in 0..2 {
-            assert_eq!(inbound.next().await.unwrap().unwrap().len(), UNREAD / 2 + 1);
-        }
+        // What there was room for is there.
+        assert_eq!(inbound.next().await.unwrap().unwrap().len(), UNREAD / 2 + 1);
         let Some(Err(CallError::Refused(refusal))) = inbound.next().await else { panic!("it goes on") };
         assert_eq!((refusal.reason(), refusal.message()), (RefusalReason::Overloaded, text));
         scene.finish().await;
