@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_core::FusedFuture;
 
 use crate::error::{CallError, CodecError};
 use crate::half::{Half, Reader};
@@ -17,6 +18,12 @@ use crate::rt::{Ended, Next};
 ///
 /// The handler may answer before the items have ended: then sending them ends with
 /// [`SendError::Ended`](crate::SendError::Ended), and the outcome is here.
+///
+/// The handler's input has not ended before the [`Outbound`](crate::Outbound) was finished: awaiting the answer first waits for
+/// ever, or until the deadline.
+///
+/// # Panics
+/// When it is polled after it was ready.
 ///
 /// # Cancel safety
 /// Dropping it before its end cancels the call, on the remote too.
@@ -30,18 +37,21 @@ pub struct AnswerFuture<T, E> {
     answer: Option<Bytes>,
     decode: fn(Bytes) -> Result<T, CodecError>,
     faults: Faults<E>,
+    given: Given,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Given {
+    No,
+    Yes,
 }
 
 impl<T, E> AnswerFuture<T, E> {
     pub(crate) fn new(half: Half, decode: fn(Bytes) -> Result<T, CodecError>, faults: Faults<E>) -> Self {
-        Self { reader: Reader::new(half), answer: None, decode, faults }
+        Self { reader: Reader::new(half), answer: None, decode, faults, given: Given::No }
     }
-}
 
-impl<T, E> Future for AnswerFuture<T, E> {
-    type Output = Result<T, CallError<E>>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, CallError<E>>> {
         loop {
             let next = ready!(self.reader.poll_next(cx));
             let Half { connection, link, stream, .. } = &self.reader.half;
@@ -59,6 +69,22 @@ impl<T, E> Future for AnswerFuture<T, E> {
                 Next::Told => panic!("an answer was polled after it was given"),
             }
         }
+    }
+}
+
+impl<T, E> Future for AnswerFuture<T, E> {
+    type Output = Result<T, CallError<E>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = ready!(self.poll_outcome(cx));
+        self.given = Given::Yes;
+        Poll::Ready(outcome)
+    }
+}
+
+impl<T, E> FusedFuture for AnswerFuture<T, E> {
+    fn is_terminated(&self) -> bool {
+        self.given == Given::Yes
     }
 }
 

@@ -23,13 +23,13 @@ pub enum CallError<E> {
     #[error("refused: {0}")]
     Refused(Refusal),
     /// There is no connection to the remote, or it was lost while the call ran.
-    #[error("not connected to {0}")]
+    #[error("not connected to {0}, or the link was lost")]
     Disconnected(Arc<str>),
     /// The deadline passed before the answer came. The remote drops its handler at about the same time.
     #[error("deadline exceeded")]
     DeadlineExceeded,
     /// This side ended the call: the node was shut down, or the other half of a stream was dropped before its end.
-    #[error("cancelled by this side")]
+    #[error("cancelled by this side: a half of the stream was dropped before its end, or the node was shut down")]
     Cancelled,
     /// The request is larger than may be sent. Nothing was sent.
     #[error("{what} of {size} bytes is more than the limit of {limit}")]
@@ -45,7 +45,7 @@ pub enum CallError<E> {
     #[error("cannot encode the arguments: {0}")]
     Encode(CodecError),
     /// The answer, or an item, could not be decoded.
-    #[error("cannot decode the answer: {0}")]
+    #[error("cannot decode what was received: {0}")]
     Decode(CodecError),
 }
 
@@ -69,9 +69,9 @@ impl<E> CallError<E> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The call has ended. How is told by the half that reads: the [`Inbound`](crate::Inbound), or the
-    /// [`AnswerFuture`](crate::AnswerFuture).
-    #[error("the call has ended; its other half tells how")]
+    /// The call has ended, or this half was closed as a sink. How it ended is told by the half that reads: the [`Inbound`](crate::Inbound), or the
+    /// [`AnswerFuture`](crate::AnswerFuture); ask that before you give this error up, which says nothing by itself.
+    #[error("the call has ended, and the half that reads tells how")]
     Ended,
     /// The item is larger than may be sent. The stream goes on.
     #[error("the item of {size} bytes is more than the limit of {limit}")]

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use futures_core::Stream;
+use futures_core::{FusedStream, Stream};
 
 use crate::error::{CallError, CodecError};
 use crate::half::{Half, Reader};
@@ -31,8 +31,8 @@ use crate::rt::Next;
 /// handler may go on.
 ///
 /// # Cancel safety
-/// Dropping it before its end cancels the call, on the remote too; in a handler it says that nobody reads, and the call
-/// goes on. The futures of [`next`](Self::next) and of `StreamExt` lose nothing when they are dropped.
+/// Dropping it before its end cancels the call, on the remote too; in a handler the call goes on, and the caller waits with
+/// what it has to send for the handler's end. The futures of [`next`](Self::next) and of `StreamExt` lose nothing when they are dropped.
 #[must_use = "dropping it cancels the call"]
 pub struct Inbound<T, E = Infallible> {
     reader: Reader,
@@ -41,7 +41,7 @@ pub struct Inbound<T, E = Infallible> {
     told: Told,
 }
 
-/// Whether the outcome was given, when it was another than the remote's.
+/// Whether the end was given, or an error of this side that is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Told {
     No,
@@ -73,7 +73,10 @@ impl<T, E> Inbound<T, E> {
         let item = match next {
             Next::Item(bytes) => (self.decode)(bytes).map_err(CallError::Decode),
             Next::Over(Over::Because(ended)) => Err(self.faults.error(ended, &half.connection)),
-            Next::Over(Over::Finished) | Next::Told => return Poll::Ready(None),
+            Next::Over(Over::Finished) | Next::Told => {
+                self.told = Told::Yes;
+                return Poll::Ready(None);
+            }
         };
         if item.is_err() && half.is_caller() {
             half.on_drop();
@@ -88,6 +91,12 @@ impl<T, E> Stream for Inbound<T, E> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.poll_item(cx)
+    }
+}
+
+impl<T, E> FusedStream for Inbound<T, E> {
+    fn is_terminated(&self) -> bool {
+        self.told == Told::Yes
     }
 }
 

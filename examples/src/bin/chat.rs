@@ -1,7 +1,8 @@
 //! A chat between nodes: items in both directions, free to interleave.
 //!
-//! Two nodes join the room of a third. Each sends while it reads: an end that reads only when it has sent all could wait
-//! for an end that does the same.
+//! Two nodes join the room of a third. The room reads what each says while it sends it what others say: an end that reads
+//! only when it has sent could wait for an end that does the same. A node says three things at most, for which there is
+//! always a credit.
 
 use std::net::TcpListener;
 
@@ -50,18 +51,24 @@ impl Room for Hall {
     ) -> Result<(), RemoteError> {
         let mut all = self.all.subscribe();
         self.tell_all("room", format!("{name} comes in from {}", cx.caller()));
-        loop {
-            tokio::select! {
-                said = says.next() => match said {
-                    Some(text) => self.tell_all(name, text?),
-                    None => break,
-                },
-                // One that hears too slowly has missed something, and is shown out.
-                heard = all.recv() => match heard.map_err(|error| error.to_string())? {
-                    said if said.by == name || said.text.starts_with(name) => {}
-                    said => hears.send(said).await?,
-                },
+        let saying = async {
+            while let Some(text) = says.next().await {
+                self.tell_all(name, text?);
             }
+            Ok::<_, RemoteError>(())
+        };
+        let hearing = async {
+            loop {
+                // One that hears too slowly has missed something, and is shown out.
+                let said = all.recv().await.map_err(|error| error.to_string())?;
+                if said.by != name && !said.text.starts_with(name) {
+                    hears.send(said).await?;
+                }
+            }
+        };
+        tokio::select! {
+            said = saying => said?,
+            shown_out = hearing => return shown_out,
         }
         self.tell_all("room", format!("{name} leaves"));
         Ok(())
@@ -76,10 +83,12 @@ async fn talk(room: Connection, name: &str) -> Result<usize, Box<dyn std::error:
         && let Some(said) = hears.next().await
     {
         heard += 1;
-        says.send(format!("that is {heard}, {}", said?.by)).await?;
+        if says.send(format!("that is {heard}, {}", said?.by)).await.is_err() {
+            break;
+        }
     }
-    says.finish().await?;
-    // What is still said on the way out, up to the end.
+    says.finish().await.ok();
+    // What is still said on the way out, up to the end, which tells whether all went well.
     while let Some(said) = hears.next().await {
         said?;
         heard += 1;

@@ -57,9 +57,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         bar.inc(part.len() as u64);
     }
-    let finished = parts.finish().await;
+    parts.finish().await.ok();
     let stored = stored.await?;
-    finished?;
     bar.finish();
     println!("stored {} with {} bytes", stored.name, stored.bytes);
     node.shutdown().await;
