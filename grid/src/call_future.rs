@@ -12,14 +12,14 @@ use tracing::Span;
 
 use crate::call::{Call, Shape};
 use crate::connection::Connection;
-use crate::error::{CallError, LinkError};
+use crate::error::{CallError, LinkError, Refusal};
 use crate::half::Half;
 use crate::outcome::{Faults, not_connected};
 use crate::proto::{Cancel, ClientCall, End, Over};
 use crate::rt::{Closed, Ended, Link, Opening, Stream, TryPush};
 use crate::start::{Deadline, not_begun, span, trailer, usable_link};
 use crate::windows::Windows;
-use crate::wire::{Capabilities, EncodedFrame, Flags, Header, Op, PayloadBuf, Trailer};
+use crate::wire::{Capabilities, EncodedFrame, Flags, HandlerId, Header, Op, PayloadBuf, RefusalReason, Trailer};
 
 pin_project! {
     /// The future of a [`Call`]. Dropping it cancels the call, on the remote too.
@@ -51,6 +51,8 @@ enum Stage<T, E> {
 /// What is needed once the call has ended, or the stream is open.
 struct Then<T, E> {
     connection: Connection,
+    handler: HandlerId,
+    label: Option<(&'static str, &'static str)>,
     shape: Shape<T, E>,
     faults: Faults<E>,
 }
@@ -179,7 +181,8 @@ fn start<T, E>(mut call: Call<T, E>) -> Result<Started<T, E>, CallError<E>> {
     let header = Header { handler: call.handler, deadline_ms: deadline.millis, ..header };
     let subroute = call.connection.under().map(|subroute| subroute.id(call.handler));
     let frame = payload.seal(header, &trailer, subroute);
-    let then = Then { connection: call.connection, shape: call.shape, faults: call.faults };
+    let Call { connection, handler, label, shape, faults, .. } = call;
+    let then = Then { connection, handler, label, shape, faults };
     let stage = match waiting.link.outbox.try_push(frame) {
         Ok(()) => {
             waiting.on_sent();
@@ -210,17 +213,33 @@ fn push(link: Arc<Link>, frame: EncodedFrame) -> Pin<Box<dyn Future<Output = Res
 
 impl<T, E> Then<T, E> {
     fn outcome(self, reached: Reached, link: &Arc<Link>) -> Outcome<T, E> {
-        match (reached, self.shape) {
+        match (reached, &self.shape) {
             (Reached::Ended(Ended::Answer(payload)), Shape::Single(decode)) => {
                 decode(payload).map_err(CallError::Decode)
+            }
+            (Reached::Ended(Ended::Refused(refusal)), _) if refusal.reason() == RefusalReason::UnknownHandler => {
+                Err(CallError::Refused(Refusal::new(RefusalReason::UnknownHandler, self.not_served())))
             }
             (Reached::Ended(ended), _) => Err(self.faults.error(ended, &self.connection)),
             (Reached::Opened(stream), Shape::Stream { open, codec, .. }) => {
                 let link = Arc::clone(link);
-                Ok(open(Half { connection: self.connection, link, stream, codec }, self.faults))
+                Ok(open(Half { connection: self.connection, link, stream, codec: *codec }, self.faults))
             }
             (Reached::Opened(_), Shape::Single(_)) => unreachable!("a single request is not opened"),
         }
+    }
+}
+
+impl<T, E> Then<T, E> {
+    /// In words: the remote knows neither names nor routes, only ids.
+    fn not_served(&self) -> String {
+        let handler = self.handler;
+        let what = match self.label {
+            Some((service, method)) => format!("{service}.{method} (handler {handler})"),
+            None => format!("handler {handler}"),
+        };
+        let under = self.connection.under().map(|subroute| format!(" under subroute {:?}", subroute.route()));
+        format!("{what} is not served{} by {}", under.unwrap_or_default(), self.connection.remote())
     }
 }
 

@@ -64,7 +64,8 @@ impl<T> Outbound<T> {
     /// See [`SendError`]. Nothing was sent then, and the stream goes on unless it has ended.
     ///
     /// # Cancel safety
-    /// Dropped before its end, it has sent nothing. Items that several tasks send at once go out in any order.
+    /// Dropped before its end, it has sent nothing. Items that several tasks send at once go out in any order; a send that
+    /// waits and is not polled keeps its place, and others behind it wait.
     pub async fn send(&self, item: T) -> Result<(), SendError> {
         if self.finished == Finished::Yes {
             return Err(SendError::Ended);

@@ -50,10 +50,11 @@ async fn an_unknown_handler_is_refused_at_once_though_the_caller_serves_it() {
     let network = Network::default();
     let (left, right) = network.pair(echo, |right| right).await;
     let start = Instant::now();
-    for connection in [only(&left), only(&left).subroute("disk1")] {
+    for (connection, under) in [(only(&left), ""), (only(&left).subroute("disk1"), " under subroute \"disk1\"")] {
         let Err(CallError::Refused(refusal)) = connection.single(ECHO, "x").await else { panic!("it was run") };
         assert_eq!(refusal.reason(), RefusalReason::UnknownHandler);
-        assert!(refusal.message().starts_with("Invalid Handler for type: "), "{refusal}");
+        let wanted = format!("handler 10 is not served{under} by {}", right.name());
+        assert_eq!(refusal.message(), wanted);
     }
     assert_eq!(start.elapsed(), Duration::ZERO);
     assert_eq!(only(&right).single(ECHO, "x").await, Ok(Bytes::from("x")), "the left node serves it");

@@ -225,7 +225,11 @@ async fn a_reason_of_the_peer_reaches_the_caller() {
                 let trailer = Value::Map(vec![unknown, (3.into(), number.into())]);
                 peer.send(&Frame { mux, ..refusal.trailer(&trailer) }).await;
                 let Err(CallError::Refused(refusal)) = call.await.unwrap() else { panic!("a refusal") };
-                assert_eq!((refusal.reason(), refusal.message()), (reason, "no"));
+                assert_eq!(refusal.reason(), reason);
+                // Who calls knows better what it is that is not served.
+                if reason != RefusalReason::UnknownHandler {
+                    assert_eq!(refusal.message(), "no");
+                }
             }
         }
         rig.finish().await;
