@@ -7,4 +7,5 @@ pub mod memory;
 pub mod mesh;
 pub mod probe;
 pub mod raw;
+pub mod slow;
 pub mod streams;

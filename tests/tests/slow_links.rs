@@ -1,55 +1,19 @@
 //! Links that carry little, but do carry. Under virtual time.
 
-use std::future::Future;
-use std::io;
-use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use grid::{BoxIo, CallError, Connector, Manager, State};
-use grid_tests::memory::{LINK_BYTES, Network, names, settle, within};
+use grid::{CallError, Manager, State};
+use grid_tests::memory::{settle, within};
 use grid_tests::mesh::only;
 use grid_tests::probe::{ECHO, echo};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex, split};
+use grid_tests::slow::slow_mesh;
 use tokio::time::{Instant, sleep};
-
-/// Carries [`BYTES_PER_SECOND`] in either direction.
-#[derive(Clone)]
-struct Slow(Network);
 
 const BYTES_PER_SECOND: usize = 10_000;
 
-impl Connector for Slow {
-    fn connect<'a>(&'a self, name: &'a str) -> Pin<Box<dyn Future<Output = io::Result<BoxIo>> + Send + 'a>> {
-        Box::pin(async move {
-            let (far_read, far_write) = split(self.0.connect(name).await?);
-            let (near, pumped) = duplex(LINK_BYTES);
-            let (near_read, near_write) = split(pumped);
-            tokio::spawn(pump(near_read, far_write));
-            tokio::spawn(pump(far_read, near_write));
-            Ok(Box::new(near) as BoxIo)
-        })
-    }
-}
-
-async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
-    let mut bytes = [0; BYTES_PER_SECOND / 10];
-    while let Ok(read @ 1..) = from.read(&mut bytes).await {
-        sleep(Duration::from_millis(100)).await;
-        if to.write_all(&bytes[..read]).await.is_err() {
-            return;
-        }
-    }
-}
-
 async fn mesh() -> (Manager, Manager) {
-    let network = Network::default();
-    let (dialling, dialled) = names();
-    let right = echo(network.builder(&dialled).peers([&*dialling])).build().expect("it starts");
-    network.add(&right);
-    let left = Manager::builder(dialling).connector(Slow(network)).peers([&*dialled]).build().expect("it starts");
-    within(only(&left).ready()).await.expect("not shut down");
-    (left, right)
+    slow_mesh(BYTES_PER_SECOND, echo).await
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,60 +1,24 @@
 //! Openings and idle streams beside large requests, on links that carry little or nothing.
 
-use std::future::Future;
-use std::io;
-use std::pin::Pin;
 use std::time::Duration;
 
-use grid::{BoxIo, Connector, Manager, ManagerBuilder};
-use grid_tests::memory::{LINK_BYTES, Network, names, settle, within};
+use grid::{Manager, ManagerBuilder};
+use grid_tests::memory::{Network, settle, within};
 use grid_tests::mesh::only;
 use grid_tests::probe::{self, Probe, Visits, echo};
+use grid_tests::slow::slow_mesh;
 use grid_tests::streams::{assert_idle, item};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex, split};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::halves::{ECHO, Halves, echo_items, opened};
-
-/// Carries [`BYTES_PER_SECOND`] in either direction.
-#[derive(Clone)]
-struct Slow(Network);
 
 const BYTES_PER_SECOND: usize = 100_000;
 /// After which an answer to an opening does not come any more.
 const SILENCE: Duration = Duration::from_secs(30);
 const TEN_MINUTES: Duration = Duration::from_secs(600);
 
-impl Connector for Slow {
-    fn connect<'a>(&'a self, name: &'a str) -> Pin<Box<dyn Future<Output = io::Result<BoxIo>> + Send + 'a>> {
-        Box::pin(async move {
-            let (far_read, far_write) = split(self.0.connect(name).await?);
-            let (near, pumped) = duplex(LINK_BYTES);
-            let (near_read, near_write) = split(pumped);
-            tokio::spawn(pump(near_read, far_write));
-            tokio::spawn(pump(far_read, near_write));
-            Ok(Box::new(near) as BoxIo)
-        })
-    }
-}
-
-async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
-    let mut bytes = [0; BYTES_PER_SECOND / 10];
-    while let Ok(read @ 1..) = from.read(&mut bytes).await {
-        sleep(Duration::from_millis(100)).await;
-        if to.write_all(&bytes[..read]).await.is_err() {
-            return;
-        }
-    }
-}
-
-async fn slow_mesh() -> (Manager, Manager) {
-    let network = Network::default();
-    let (dialling, dialled) = names();
-    let right = echo_items(echo(network.builder(&dialled).peers([&*dialling])), 64).build().expect("it starts");
-    network.add(&right);
-    let left = Manager::builder(dialling).connector(Slow(network)).peers([&*dialled]).build().expect("it starts");
-    within(only(&left).ready()).await.expect("not shut down");
-    (left, right)
+async fn slow() -> (Manager, Manager) {
+    slow_mesh(BYTES_PER_SECOND, |builder| echo_items(echo(builder), 64)).await
 }
 
 /// A request that keeps the link busy for so many seconds, and its answer as many.
@@ -74,7 +38,7 @@ async fn assert_echoes_to_its_end((outbound, mut inbound): Halves) {
 /// Whatever tells that its two ends live waits behind the request, and then behind the answer.
 #[tokio::test(start_paused = true)]
 async fn an_idle_stream_lives_beside_a_large_request_on_a_slow_link() {
-    let (left, right) = slow_mesh().await;
+    let (left, right) = slow().await;
     let idle = opened(only(&left).stream(ECHO, 64, "")).await;
     keep_busy(&left, 70).await;
     assert_echoes_to_its_end(idle).await;
@@ -85,7 +49,7 @@ async fn an_idle_stream_lives_beside_a_large_request_on_a_slow_link() {
 /// The time in which its answer must come begins when it is sent: until then, the remote has nothing to answer.
 #[tokio::test(start_paused = true)]
 async fn an_opening_waits_for_room_for_longer_than_for_its_answer() {
-    let (left, right) = slow_mesh().await;
+    let (left, right) = slow().await;
     let start = Instant::now();
     let opening = async {
         settle().await;
