@@ -101,6 +101,8 @@ impl Stream {
                 return Err(StreamEnded);
             }
             tokio::select! {
+                // Room that is there is taken; and loom needs the same order each time.
+                biased;
                 room = &mut room => return Ok(room?),
                 () = changed => {}
             }
