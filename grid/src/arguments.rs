@@ -20,6 +20,16 @@ impl<T: serde_bytes::Serialize + ?Sized> Serialize for AsBytes<'_, T> {
     }
 }
 
+/// An argument that is read as bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct FromBytes<T>(pub T);
+
+impl<'de, T: serde_bytes::Deserialize<'de>> Deserialize<'de> for FromBytes<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(deserializer).map(Self)
+    }
+}
+
 /// What can be sent as the arguments of a call.
 pub trait Arguments {
     #[doc(hidden)]

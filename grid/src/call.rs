@@ -16,6 +16,7 @@ use crate::inbound::Inbound;
 use crate::outbound::Outbound;
 use crate::outcome::Faults;
 use crate::rt::{Inherited, inherited};
+use crate::spare;
 use crate::windows::Windows;
 use crate::wire::{HandlerId, PayloadBuf};
 
@@ -119,7 +120,7 @@ impl<T, E> Call<T, E> {
 
 impl Call<Bytes, RemoteError> {
     pub(crate) fn raw(connection: Connection, handler: HandlerId, payload: &[u8]) -> Self {
-        Self::new(connection, handler, Ok(PayloadBuf::copy_from(payload)), Shape::Single(Ok), Faults::text())
+        Self::new(connection, handler, Ok(spare::payload_of(payload)), Shape::Single(Ok), Faults::text())
     }
 }
 
@@ -129,11 +130,11 @@ pub(crate) type RawStream = (Outbound<Bytes>, Inbound<Bytes, RemoteError>);
 impl Call<RawStream, RemoteError> {
     pub(crate) fn raw_stream(connection: Connection, handler: HandlerId, windows: Windows, payload: &[u8]) -> Self {
         let open = |half: Half, faults| {
-            let outbound = Outbound::new(half.clone(), |_, item: &Bytes| Ok(PayloadBuf::copy_from(item)));
+            let outbound = Outbound::new(half.clone(), |_, item: &Bytes| Ok(spare::payload_of(item)));
             (outbound, Inbound::new(half, Ok, faults))
         };
         let shape = Shape::Stream { windows: windows.clamped(), codec: Codec::default(), open };
-        Self::new(connection, handler, Ok(PayloadBuf::copy_from(payload)), shape, Faults::text())
+        Self::new(connection, handler, Ok(spare::payload_of(payload)), shape, Faults::text())
     }
 }
 

@@ -6,8 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 use tracing::Span;
 
 use crate::call::{Call, Shape};
@@ -15,21 +14,18 @@ use crate::connection::Connection;
 use crate::error::{CallError, LinkError, Refusal};
 use crate::half::Half;
 use crate::outcome::{Faults, not_connected};
-use crate::proto::{Cancel, ClientCall, End, Over};
-use crate::rt::{Closed, Ended, Link, Opening, Stream, TryPush};
+use crate::proto::{End, Over, cancellation};
+use crate::rt::{Cancelled, Closed, Ended, Lane, Link, Opening, Stream, TryPush};
+use crate::spare;
 use crate::start::{Deadline, not_begun, span, trailer, usable_link};
 use crate::windows::Windows;
-use crate::wire::{Capabilities, EncodedFrame, Flags, HandlerId, Header, Op, PayloadBuf, RefusalReason, Trailer};
+use crate::wire::{Capabilities, EncodedFrame, Flags, HandlerId, Header, Op, RefusalReason, Trailer};
 
-pin_project! {
-    /// The future of a [`Call`]. Dropping it cancels the call, on the remote too.
-    #[must_use = "a call does nothing until it is awaited"]
-    pub struct CallFuture<T, E> {
-        stage: Stage<T, E>,
-        #[pin]
-        timer: Option<Sleep>,
-        span: Span,
-    }
+/// The future of a [`Call`]. Dropping it cancels the call, on the remote too.
+#[must_use = "a call does nothing until it is awaited"]
+pub struct CallFuture<T, E> {
+    stage: Stage<T, E>,
+    span: Span,
 }
 
 enum Stage<T, E> {
@@ -37,6 +33,7 @@ enum Stage<T, E> {
     /// Waits for room in the outbox.
     Sending {
         room: Pin<Box<dyn Future<Output = Result<(), Closed>> + Send>>,
+        lane: Lane,
         waiting: Waiting,
         then: Then<T, E>,
     },
@@ -61,6 +58,15 @@ struct Then<T, E> {
 struct Waiting {
     link: Arc<Link>,
     slot: Slot,
+    request: Request,
+}
+
+/// Whether the remote may know of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Request {
+    Unsent,
+    /// What follows it has to take the same lane.
+    Sent(Lane),
 }
 
 enum Slot {
@@ -79,7 +85,7 @@ type Outcome<T, E> = Result<T, CallError<E>>;
 
 impl<T, E> CallFuture<T, E> {
     pub(crate) fn new(call: Call<T, E>) -> Self {
-        Self { stage: Stage::New(call), timer: None, span: Span::none() }
+        Self { stage: Stage::New(call), span: Span::none() }
     }
 }
 
@@ -87,72 +93,59 @@ impl<T, E> Future for CallFuture<T, E> {
     type Output = Outcome<T, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<T, E>> {
-        let mut this = self.project();
+        let this = self.get_mut();
         if let Stage::New(_) = this.stage {
-            let Stage::New(call) = std::mem::replace(this.stage, Stage::Done) else { unreachable!("just matched") };
-            let started = match start(call) {
-                Ok(started) => started,
-                Err(error) => return Poll::Ready(Err(error)),
+            let Stage::New(call) = std::mem::replace(&mut this.stage, Stage::Done) else {
+                unreachable!("just matched")
             };
-            this.timer.set(started.deadline.map(sleep_until));
-            *this.span = started.span;
-            *this.stage = started.stage;
+            match start(call, cx) {
+                Ok((stage, span)) => (this.stage, this.span) = (stage, span),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+            if let Stage::Sent { waiting: Waiting { slot: Slot::Single(_), .. }, .. } = this.stage {
+                // It has the waker, and uses it should the answer have come already.
+                return Poll::Pending;
+            }
         }
         let _entered = this.span.enter();
-        let reached = match poll_reached(this.stage, cx) {
-            Poll::Ready(reached) => reached,
-            Poll::Pending => {
-                let Some(timer) = this.timer.as_mut().as_pin_mut() else { return Poll::Pending };
-                ready!(timer.poll(cx));
-                *this.stage = Stage::Done;
-                tracing::debug!(target: "grid::call", "deadline exceeded");
-                return Poll::Ready(Err(CallError::DeadlineExceeded));
-            }
-        };
+        let reached = ready!(poll_reached(&mut this.stage, cx));
         let (Stage::Sent { then, waiting } | Stage::Sending { then, waiting, .. }) =
-            std::mem::replace(this.stage, Stage::Done)
+            std::mem::replace(&mut this.stage, Stage::Done)
         else {
             unreachable!("only a call that was started ends");
         };
         let outcome = then.outcome(reached, &waiting.link);
-        if let Err(error) = &outcome {
-            tracing::debug!(target: "grid::call", outcome = error.name(), "failed");
+        match &outcome {
+            Ok(_) => {}
+            Err(CallError::DeadlineExceeded) => tracing::debug!(target: "grid::call", "deadline exceeded"),
+            Err(error) => tracing::debug!(target: "grid::call", outcome = error.name(), "failed"),
         }
         Poll::Ready(outcome)
     }
 }
 
 fn poll_reached<T, E>(stage: &mut Stage<T, E>, cx: &mut Context<'_>) -> Poll<Reached> {
-    if let Stage::Sending { room, waiting, .. } = stage {
-        if let Slot::Stream(stream) = &waiting.slot
-            && stream.is_over()
-        {
-            // Nothing is to be opened any more.
-            return waiting.poll(cx);
-        }
-        if let Err(Closed) = ready!(room.as_mut().poll(cx)) {
-            return Poll::Ready(Reached::Ended(Ended::Link(waiting.link_error())));
-        }
-        waiting.on_sent();
-        let Stage::Sending { waiting, then, .. } = std::mem::replace(stage, Stage::Done) else {
-            unreachable!("just matched");
-        };
-        *stage = Stage::Sent { waiting, then };
+    let (Stage::Sent { waiting, .. } | Stage::Sending { waiting, .. }) = stage else {
+        panic!("a call was polled after its end")
+    };
+    if let Poll::Ready(reached) = waiting.poll(cx) {
+        return Poll::Ready(reached);
     }
-    let Stage::Sent { waiting, .. } = stage else { panic!("a call was polled after its end") };
-    waiting.poll(cx)
+    let Stage::Sending { room, waiting, lane, .. } = stage else { return Poll::Pending };
+    if let Err(Closed) = ready!(room.as_mut().poll(cx)) {
+        return Poll::Ready(Reached::Ended(Ended::Link(waiting.link_error())));
+    }
+    waiting.on_sent(*lane);
+    let Stage::Sending { waiting, then, .. } = std::mem::replace(stage, Stage::Done) else {
+        unreachable!("just matched");
+    };
+    *stage = Stage::Sent { waiting, then };
+    Poll::Pending
 }
 
-/// A call whose request is on its way.
-struct Started<T, E> {
-    stage: Stage<T, E>,
-    deadline: Option<Instant>,
-    span: Span,
-}
-
-fn start<T, E>(mut call: Call<T, E>) -> Result<Started<T, E>, CallError<E>> {
+fn start<T, E>(mut call: Call<T, E>, cx: &Context<'_>) -> Result<(Stage<T, E>, Span), CallError<E>> {
     let link = usable_link(&call)?;
-    let payload = call.payload.take().unwrap_or_else(|| Ok(PayloadBuf::new())).map_err(CallError::Encode)?;
+    let payload = call.payload.take().unwrap_or_else(|| Ok(spare::payload())).map_err(CallError::Encode)?;
     let mut trailer = trailer(&mut call, &link)?;
     let size = payload.len() + trailer.metadata_bytes();
     let limit = call.connection.peer().shared.settings.limits.payload_bytes_max();
@@ -162,7 +155,7 @@ fn start<T, E>(mut call: Call<T, E>) -> Result<Started<T, E>, CallError<E>> {
     let deadline = Deadline::of(&call, Instant::now()).ok_or(CallError::DeadlineExceeded)?;
     let (op, flags, slot) = match call.shape {
         Shape::Single(_) => {
-            let mux = link.table.insert().map_err(|error| not_begun(&call, error))?;
+            let mux = link.begin(deadline.at, cx.waker().clone()).map_err(|error| not_begun(&call, error))?;
             (Op::Request, Flags::EOF, Slot::Single(mux))
         }
         Shape::Stream { windows, .. } => {
@@ -174,7 +167,7 @@ fn start<T, E>(mut call: Call<T, E>) -> Result<Started<T, E>, CallError<E>> {
             (Op::ConnectMux, flags, Slot::Stream(stream))
         }
     };
-    let waiting = Waiting { link, slot };
+    let mut waiting = Waiting { link, slot, request: Request::Unsent };
     let span = span(&call, waiting.mux());
 
     let header = Header::new(op, waiting.mux(), waiting.link.crc | flags);
@@ -183,15 +176,19 @@ fn start<T, E>(mut call: Call<T, E>) -> Result<Started<T, E>, CallError<E>> {
     let frame = payload.seal(header, &trailer, subroute);
     let Call { connection, handler, label, shape, faults, .. } = call;
     let then = Then { connection, handler, label, shape, faults };
-    let stage = match waiting.link.outbox.try_push(frame) {
+    let lane = Lane::of(frame.len(), waiting.mux());
+    let stage = match waiting.link.outbox.try_push(frame, lane) {
         Ok(()) => {
-            waiting.on_sent();
+            waiting.on_sent(lane);
             Stage::Sent { waiting, then }
         }
-        Err(TryPush::Full(frame)) => Stage::Sending { room: push(Arc::clone(&waiting.link), frame), waiting, then },
+        Err(TryPush::Full(frame)) => {
+            let room = push(Arc::clone(&waiting.link), frame, lane);
+            Stage::Sending { room, lane, waiting, then }
+        }
         Err(TryPush::Closed) => return Err(not_connected(&waiting.link_error(), &then.connection)),
     };
-    Ok(Started { stage, deadline: deadline.at, span })
+    Ok((stage, span))
 }
 
 fn insert_stream<T, E>(
@@ -203,12 +200,12 @@ fn insert_stream<T, E>(
 ) -> Result<Arc<Stream>, CallError<E>> {
     let opening = Opening { windows, granted, credits: None, next_seq: 0, deadline };
     let timeouts = &call.connection.peer().shared.settings.timeouts;
-    let stream = link.table.insert_stream(|mux| Stream::new(End::Caller, mux, link, &opening, timeouts));
+    let stream = link.begin_stream(|mux| Stream::new(End::Caller, mux, link, &opening, timeouts));
     stream.map_err(|error| not_begun(call, error))
 }
 
-fn push(link: Arc<Link>, frame: EncodedFrame) -> Pin<Box<dyn Future<Output = Result<(), Closed>> + Send>> {
-    Box::pin(async move { link.outbox.push(frame).await })
+fn push(link: Arc<Link>, frame: EncodedFrame, lane: Lane) -> Pin<Box<dyn Future<Output = Result<(), Closed>> + Send>> {
+    Box::pin(async move { link.outbox.push(frame, lane).await })
 }
 
 impl<T, E> Then<T, E> {
@@ -252,17 +249,22 @@ impl Waiting {
         }
     }
 
-    fn on_sent(&self) {
-        match &self.slot {
-            Slot::Single(mux) => self.link.table.on_sent(*mux),
-            Slot::Stream(stream) => stream.on_sent(),
-            Slot::Vacated => {}
+    fn on_sent(&mut self, lane: Lane) {
+        self.request = Request::Sent(lane);
+        if let Slot::Stream(stream) = &self.slot {
+            stream.on_sent(lane);
         }
     }
 
     fn poll(&mut self, cx: &Context<'_>) -> Poll<Reached> {
         let reached = match &self.slot {
-            Slot::Single(mux) => Reached::Ended(ready!(self.link.table.poll(*mux, cx))),
+            Slot::Single(mux) => {
+                let ended = ready!(self.link.table.poll(*mux, cx));
+                if matches!(ended, Ended::Deadline) {
+                    self.tell(*mux);
+                }
+                Reached::Ended(ended)
+            }
             Slot::Stream(stream) => match ready!(stream.poll_opened(cx)) {
                 Ok(()) => Reached::Opened(Arc::clone(stream)),
                 Err(Over::Because(ended)) => Reached::Ended(ended),
@@ -272,6 +274,15 @@ impl Waiting {
         };
         self.slot = Slot::Vacated;
         Poll::Ready(reached)
+    }
+
+    /// Tells the remote that nobody waits for the answer any more, if it can take it.
+    fn tell(&self, mux: u64) {
+        if let Request::Sent(lane) = self.request
+            && let Some(header) = cancellation(mux, self.link.capabilities, self.link.crc)
+        {
+            self.link.send_own(header, &Trailer::default(), lane);
+        }
     }
 
     /// Why the outbox is closed. It takes nothing more during a shutdown, while the link still writes what is queued.
@@ -285,13 +296,10 @@ impl Drop for Waiting {
         match &self.slot {
             Slot::Vacated => {}
             Slot::Stream(stream) => stream.cancel(&self.link, Ended::Cancelled),
-            Slot::Single(mux) => {
-                if let Some(Cancel::Tell) = self.link.table.cancel(*mux)
-                    && let Some(header) = ClientCall::cancel_frame(*mux, self.link.capabilities, self.link.crc)
-                {
-                    self.link.send_own(header, &Trailer::default());
-                }
-            }
+            Slot::Single(mux) => match self.link.table.cancel(*mux) {
+                Cancelled::Waiting => self.tell(*mux),
+                Cancelled::HadEnded => {}
+            },
         }
     }
 }

@@ -12,9 +12,10 @@ use rmp_serde::decode::ReadRefReader;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::arguments::AsBytes;
+use crate::arguments::{AsBytes, FromBytes};
 use crate::description::Codec;
 use crate::error::{CodecError, RemoteError};
+use crate::spare;
 use crate::wire::{PayloadBuf, is_one_value};
 
 /// Appends an encoded value.
@@ -40,7 +41,7 @@ pub(crate) fn deserializer(payload: &[u8]) -> rmp_serde::Deserializer<ReadRefRea
 
 /// Encodes the answer of a handler; `()` is the empty payload.
 pub(crate) fn encode_answer<T: Serialize + 'static>(codec: Codec, answer: &T) -> Result<PayloadBuf, CodecError> {
-    let mut payload = PayloadBuf::new();
+    let mut payload = spare::payload();
     let any = answer as &dyn Any;
     if let Some(bytes) = any.downcast_ref::<Vec<u8>>() {
         encode(codec, &AsBytes(bytes), payload.writer())?;
@@ -52,17 +53,26 @@ pub(crate) fn encode_answer<T: Serialize + 'static>(codec: Codec, answer: &T) ->
     Ok(payload)
 }
 
-/// Decodes the answer of a handler. An empty payload stands for nil, so that `()` and `None` come out of it.
-pub(crate) fn decode_answer<T: DeserializeOwned>(payload: &[u8]) -> Result<T, CodecError> {
-    decode(if payload.is_empty() { &[NIL] } else { payload })
+/// Decodes the answer of a handler. An empty payload stands for nil, so that `()` and `None` come out of it. Bytes are taken
+/// at once, and not one by one as serde does it.
+pub(crate) fn decode_answer<T: DeserializeOwned + 'static>(payload: &[u8]) -> Result<T, CodecError> {
+    let payload = if payload.is_empty() { &[NIL] } else { payload };
+    let mut answer: Option<T> = None;
+    let any = &mut answer as &mut dyn Any;
+    if let Some(bytes) = any.downcast_mut::<Option<Vec<u8>>>() {
+        *bytes = Some(decode::<FromBytes<_>>(payload)?.0);
+    } else if let Some(bytes) = any.downcast_mut::<Option<Option<Vec<u8>>>>() {
+        *bytes = Some(decode::<FromBytes<_>>(payload)?.0);
+    }
+    answer.map_or_else(|| decode(payload), Ok)
 }
 
 /// Encodes the error of a handler. A [`RemoteError`] is its bare text, as v1 peers have it.
 pub(crate) fn encode_fault<E: Serialize + 'static>(codec: Codec, fault: &E) -> Result<PayloadBuf, CodecError> {
     if let Some(text) = (fault as &dyn Any).downcast_ref::<RemoteError>() {
-        return Ok(PayloadBuf::copy_from(text.message().as_bytes()));
+        return Ok(spare::payload_of(text.message().as_bytes()));
     }
-    let mut payload = PayloadBuf::new();
+    let mut payload = spare::payload();
     encode(codec, fault, payload.writer())?;
     Ok(payload)
 }

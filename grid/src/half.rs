@@ -1,11 +1,8 @@
 //! What the two halves of a stream have in common.
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-
-use tokio::time::{Instant, Sleep, sleep_until};
+use std::task::{Context, Poll};
 
 use crate::connection::Connection;
 use crate::description::Codec;
@@ -44,34 +41,19 @@ impl fmt::Debug for Half {
     }
 }
 
-/// The half that reads, with the deadline of its call. Dropping it gives up what was not read.
+/// The half that reads. Dropping it gives up what was not read.
 #[derive(Debug)]
 pub(crate) struct Reader {
     pub(crate) half: Half,
-    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Reader {
     pub(crate) fn new(half: Half) -> Self {
-        Self { half, timer: None }
+        Self { half }
     }
 
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        let Half { stream, link, .. } = &self.half;
-        // A handler is dropped at its deadline, wherever it waits.
-        let deadline = stream.deadline.filter(|_| self.half.is_caller());
-        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            // What was received by then is still to be read.
-            stream.cancel(link, Ended::Deadline);
-        }
-        if let Poll::Ready(next) = stream.poll_next(link, cx) {
-            return Poll::Ready(next);
-        }
-        let Some(deadline) = deadline else { return Poll::Pending };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        ready!(timer.as_mut().poll(cx));
-        stream.cancel(link, Ended::Deadline);
-        stream.poll_next(link, cx)
+    pub(crate) fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Next> {
+        self.half.stream.poll_next(&self.half.link, cx)
     }
 }
 

@@ -20,10 +20,11 @@ use crate::inbound::Inbound;
 use crate::outbound::Outbound;
 use crate::outcome::Faults;
 use crate::proto::Reply;
-use crate::rt::{Answer, Failure, Handler, Kind, Registry, Serving};
+use crate::rt::{Answer, Failure, Handler, Kind, Pace, Registry, Serving};
+use crate::spare;
 use crate::types::Encodes;
 use crate::windows::Windows;
-use crate::wire::{HandlerId, PayloadBuf, RefusalReason};
+use crate::wire::{HandlerId, RefusalReason};
 
 /// A service that a node can serve: the `..Server` that [`service`](macro@crate::service) generates.
 pub trait Service: Describe + Send + Sync + 'static {
@@ -220,6 +221,7 @@ pub(crate) fn register<S: Service>(
             label: format!("{}.{}", method.service, method.name).into(),
             subroute: subroute.clone(),
             detach: method.detach,
+            pace: Pace::default(),
             kind: method.kind.windows().map_or(Kind::Single, |windows| Kind::Stream(windows.clamped())),
             serve: Box::new(move |request| {
                 let (context, payload, half) = Context::new(request);
@@ -244,14 +246,15 @@ where
         subroute: None,
         detach: false,
         kind: Kind::Single,
+        pace: Pace::default(),
         serve: Box::new(move |request| {
             let (context, payload, _) = Context::new(request);
             let answer = handler(context, payload);
             Box::pin(async move {
                 match answer.await.map(Into::into) {
-                    Ok(Some(payload)) => Ok(Answer(Reply::Answer(PayloadBuf::copy_from(&payload)))),
+                    Ok(Some(payload)) => Ok(Answer(Reply::Answer(spare::payload_of(&payload)))),
                     Ok(None) => Ok(Answer(Reply::Nil)),
-                    Err(error) => Err(Failure(Reply::Error(PayloadBuf::copy_from(error.message().as_bytes())))),
+                    Err(error) => Err(Failure(Reply::Error(spare::payload_of(error.message().as_bytes())))),
                 }
             })
         }),
@@ -276,16 +279,17 @@ where
         subroute: None,
         detach: false,
         kind: Kind::Stream(windows.clamped()),
+        pace: Pace::default(),
         serve: Box::new(move |request| {
             let (context, payload, half) = Context::new(request);
             let Some(half) = half else { unreachable!("only streams reach the handler of a stream") };
             let inbound = Inbound::new(half.clone(), Ok, Faults::none());
-            let outbound = Outbound::new(half, |_, item: &Bytes| Ok(PayloadBuf::copy_from(item)));
+            let outbound = Outbound::new(half, |_, item: &Bytes| Ok(spare::payload_of(item)));
             let ended = handler(context, payload, inbound, outbound);
             Box::pin(async move {
                 match ended.await {
                     Ok(()) => Ok(Answer(Reply::Nil)),
-                    Err(error) => Err(Failure(Reply::Error(PayloadBuf::copy_from(error.message().as_bytes())))),
+                    Err(error) => Err(Failure(Reply::Error(spare::payload_of(error.message().as_bytes())))),
                 }
             })
         }),

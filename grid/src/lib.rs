@@ -164,6 +164,7 @@ mod outbound;
 mod outcome;
 mod proto;
 mod rt;
+mod spare;
 mod start;
 mod transport;
 mod types;

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use crate::answer_future::AnswerFuture;
-pub use crate::arguments::{Arguments, AsBytes, Named, NoArguments, One};
+pub use crate::arguments::{Arguments, AsBytes, FromBytes, Named, NoArguments, One};
 use crate::call::{Call, Shape};
 use crate::connection::Connection;
 use crate::description::MethodDescription;
@@ -14,8 +14,8 @@ use crate::inbound::Inbound;
 use crate::outbound::Outbound;
 pub use crate::outcome::Faults;
 pub use crate::rt::{Answer, Failure, Serving};
+use crate::spare;
 pub use crate::types::{AnswerType, ArgumentType, Encodes, ErrorType, ItemType};
-use crate::wire::PayloadBuf;
 
 impl<E> Faults<E> {
     /// Of a method that can fail.
@@ -117,7 +117,7 @@ fn start<T, E>(
     shape: Shape<T, E>,
     faults: Faults<E>,
 ) -> Call<T, E> {
-    let mut payload = PayloadBuf::new();
+    let mut payload = spare::payload();
     let payload = arguments.encode(method.codec, payload.writer()).map(|()| payload);
     let call = Call::new(connection.clone(), method.id, payload, shape, faults);
     call.of_method(method.service, method.name, method.timeout)

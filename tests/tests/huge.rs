@@ -16,6 +16,8 @@ use tokio::time::sleep;
 static ALLOCATOR: Counting = Counting::new();
 
 const HUGE: usize = 16 << 20;
+/// By default.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// What may stay: buffers of two ends of a link, each well below this.
 const KEPT_MAX: usize = 512 << 10;
 
@@ -33,7 +35,8 @@ async fn a_huge_message_and_a_burst_of_small_ones_keep_no_memory() {
     let answered = answers.iter().filter(|answer| answer.is_ok()).count();
     assert!(answered >= 16_384, "{answered} calls fit in at once");
     drop(answers);
-    sleep(Duration::from_secs(1)).await;
+    // With each ping a link gives back what memory is not in use.
+    sleep(2 * PING_INTERVAL).await;
     assert_eq!(only(&left).single(ECHO, "x").await, Ok(Bytes::from("x")));
     assert!(kept() < KEPT_MAX, "{} bytes stay after a burst", kept());
 

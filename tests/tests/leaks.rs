@@ -71,7 +71,8 @@ const KINDS: usize = 10;
 async fn many(connection: &Connection, calls: usize) {
     let rounds = stream::iter(0..calls / KINDS);
     rounds.for_each_concurrent(AT_ONCE, |_| one_of_each(connection)).await;
-    sleep(Duration::from_secs(1)).await;
+    // With each ping a link gives back what memory is not in use.
+    sleep(Duration::from_secs(11)).await;
 }
 
 /// Links that are lost with calls at each point of their way.
@@ -115,11 +116,12 @@ async fn come_and_go(network: &Network, node: &Manager, guests: usize) {
     network.forget_dials();
 }
 
-/// Nothing has grown. Blocks of the runtime, such as its queues, come and go by a few.
+/// Nothing has grown. Blocks of the runtime, such as its queues, come and go by a few; the memory of frames that a thread
+/// keeps for the next ones comes to hold the larger ones of them.
 fn assert_where_it_was(before: Live, what: &str) {
     let after = ALLOCATOR.live();
     let (bytes, blocks) = (after.bytes.saturating_sub(before.bytes), after.blocks.saturating_sub(before.blocks));
-    assert!(bytes < 4 << 10 && blocks < 20, "{before:?}, and after {what} {after:?}");
+    assert!(bytes < 16 << 10 && blocks < 20, "{before:?}, and after {what} {after:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@ use syn::{Ident, Type};
 
 use super::{Encodings, allows, client_name, docs, encodings, locals, server_name};
 use crate::model::{Argument, ContextArgument, Form, Method, Output, SentArgument, Service};
+use crate::parse::is_bytes;
 
 pub(super) fn expand(service: &Service) -> TokenStream {
     let structure = expand_struct(service);
@@ -154,14 +155,26 @@ fn decode(service: &Service, method: &Method) -> TokenStream {
     let decoded = match locals.as_slice() {
         // Whatever a newer caller sends is none of this server's business.
         [] => TokenStream::new(),
-        [(local, _)] => quote_spanned!(span=> let #local = request.argument()?;),
+        [(local, argument)] => {
+            let pattern = pattern(service, argument, local);
+            quote_spanned!(span=> let #pattern = request.argument()?;)
+        }
         _ => {
             let names = locals.iter().map(|(_, argument)| argument.text());
-            let locals = locals.iter().map(|(local, _)| local);
-            quote_spanned!(span=> let (#(#locals),*) = request.arguments([#(#names),*])?;)
+            let patterns = locals.iter().map(|(local, argument)| pattern(service, argument, local));
+            quote_spanned!(span=> let (#(#patterns),*) = request.arguments([#(#names),*])?;)
         }
     };
     quote!(#decoded #(#received)*)
+}
+
+/// What an argument is decoded into: bytes by a way of their own, which takes them at once and not one by one.
+fn pattern(service: &Service, argument: &SentArgument, local: &Ident) -> TokenStream {
+    let grid = &service.grid;
+    match is_bytes(&argument.ty) && matches!(argument.form, Form::AsWritten) {
+        true => quote_spanned!(Span::mixed_site()=> #grid::__private::FromBytes(#local)),
+        false => quote!(#local),
+    }
 }
 
 /// Gives what was decoded the type that the user wrote, or the owned form of it. An argument with a default is decoded

@@ -2,31 +2,6 @@
 
 use crate::wire::{Capabilities, Flags, Frame, Header, MuxConnectError, Op, RefusalReason};
 
-/// One single request that is waiting for its answer.
-///
-/// ```text
-///             on_sent              on_frame: an answer, an error, a refusal
-///   Opening ----------> Waiting ------------------------------------------> Ended
-///      |                   |  on_cancel: the remote is told                   ^
-///      +-------------------+--------------------------------------------------+
-///        on_cancel: the remote never heard of it
-/// ```
-///
-/// A lost link, a passed deadline and a dropped caller all end the call from outside; whoever drives it makes sure that
-/// only one of the inputs gets to end it, by holding it in one place and taking it out at its end.
-#[derive(Debug)]
-pub(crate) struct ClientCall {
-    state: State,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Its request is not on its way yet.
-    Opening,
-    /// Its request is on its way.
-    Waiting,
-}
-
 /// What a remote made of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome<'a> {
@@ -40,56 +15,37 @@ pub(crate) enum Outcome<'a> {
     Violation(&'static str),
 }
 
-/// What a cancelled call asks to be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cancel {
-    /// The remote knows of the call and is to drop it.
-    Tell,
-    /// The remote never heard of the call.
-    Forget,
+/// What a frame with the id of a single request means to it, other than those that only a server gets. `None`: the call
+/// goes on.
+///
+/// ```text
+///               an answer, an error, a refusal
+///   Waiting ------------------------------------> Ended
+///      |                                            ^
+///      +--------------------------------------------+
+///        a lost link, a passed deadline, a dropped caller
+/// ```
+///
+/// Whoever drives the call makes sure that only one of these gets to end it, by holding it in one place and taking it out
+/// at its end.
+pub(crate) fn outcome<'a>(frame: &Frame<'a>) -> Option<Outcome<'a>> {
+    let refusal = frame.trailer.as_ref().and_then(|trailer| trailer.refusal);
+    Some(match frame.head.op {
+        Op::Response | Op::MuxServerMsg if frame.head.seq != 0 => Outcome::Violation("out-of-sequence item received"),
+        Op::Response | Op::MuxServerMsg if frame.head.flags.contains(Flags::ERROR) => match refusal {
+            Some(reason) => Outcome::Refused(reason, frame.payload),
+            None => Outcome::Error(frame.payload),
+        },
+        Op::Response | Op::MuxServerMsg => Outcome::Answer(frame.payload),
+        // An acknowledgement means something to streams only.
+        _ => return refused(frame),
+    })
 }
 
-impl ClientCall {
-    pub(crate) fn new() -> Self {
-        Self { state: State::Opening }
-    }
-
-    /// The request was handed to the link.
-    pub(crate) fn on_sent(&mut self) {
-        debug_assert_eq!(self.state, State::Opening);
-        self.state = State::Waiting;
-    }
-
-    /// A frame with the id of this call, other than those that only a server gets. `None`: the call goes on.
-    pub(crate) fn on_frame<'a>(&mut self, frame: &Frame<'a>) -> Option<Outcome<'a>> {
-        let refusal = frame.trailer.as_ref().and_then(|trailer| trailer.refusal);
-        Some(match frame.head.op {
-            Op::Response | Op::MuxServerMsg if frame.head.seq != 0 => {
-                Outcome::Violation("out-of-sequence item received")
-            }
-            Op::Response | Op::MuxServerMsg if frame.head.flags.contains(Flags::ERROR) => match refusal {
-                Some(reason) => Outcome::Refused(reason, frame.payload),
-                None => Outcome::Error(frame.payload),
-            },
-            Op::Response | Op::MuxServerMsg => Outcome::Answer(frame.payload),
-            // An acknowledgement means something to streams only.
-            _ => return refused(frame),
-        })
-    }
-
-    /// The caller gave up before an answer came.
-    pub(crate) fn on_cancel(self) -> Cancel {
-        match self.state {
-            State::Opening => Cancel::Forget,
-            State::Waiting => Cancel::Tell,
-        }
-    }
-
-    /// The frame that tells the remote to drop the call. A v1 peer runs a single request to its end whatever comes, so
-    /// it is not told.
-    pub(crate) fn cancel_frame(mux: u64, peer: Capabilities, crc: Flags) -> Option<Header> {
-        peer.contains(Capabilities::CANCEL).then(|| Header::new(Op::DisconnectServerMux, mux, crc))
-    }
+/// The frame that tells the remote to drop a single request that it may have got. A v1 peer runs it to its end whatever
+/// comes, so it is not told.
+pub(crate) fn cancellation(mux: u64, peer: Capabilities, crc: Flags) -> Option<Header> {
+    peer.contains(Capabilities::CANCEL).then(|| Header::new(Op::DisconnectServerMux, mux, crc))
 }
 
 /// What the remote says when it does not run a call, or drops it.
@@ -115,12 +71,6 @@ mod tests {
 
     fn frame(op: Op, flags: Flags, payload: &[u8]) -> Frame<'_> {
         Frame { head: Header::new(op, 9, flags), payload, rest: &[], subroute: None, trailer: None }
-    }
-
-    fn outcome<'a>(frame: &Frame<'a>) -> Option<Outcome<'a>> {
-        let mut call = ClientCall::new();
-        call.on_sent();
-        call.on_frame(frame)
     }
 
     #[test]
@@ -168,13 +118,9 @@ mod tests {
     }
 
     #[test]
-    fn only_a_request_on_its_way_to_a_peer_that_can_cancel_is_cancelled_on_the_wire() {
-        assert_eq!(ClientCall::new().on_cancel(), Cancel::Forget);
-        let mut call = ClientCall::new();
-        call.on_sent();
-        assert_eq!(call.on_cancel(), Cancel::Tell);
-        let header = ClientCall::cancel_frame(9, Capabilities::OWN, Flags::CRC);
+    fn only_a_peer_that_can_cancel_is_told_to() {
+        let header = cancellation(9, Capabilities::OWN, Flags::CRC);
         assert_eq!(header, Some(Header::new(Op::DisconnectServerMux, 9, Flags::CRC)));
-        assert_eq!(ClientCall::cancel_frame(9, Capabilities::V1, Flags::CRC), None);
+        assert_eq!(cancellation(9, Capabilities::V1, Flags::CRC), None);
     }
 }

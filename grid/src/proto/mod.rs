@@ -12,7 +12,7 @@ mod sending;
 mod server_call;
 mod window;
 
-pub(crate) use client_call::{Cancel, ClientCall, Outcome};
+pub(crate) use client_call::{Outcome, cancellation, outcome};
 pub use handshake::Claim;
 pub(crate) use handshake::{Acceptance, Acceptor, GUEST, dialled, is_guest};
 pub(crate) use liveness::{Beat, Liveness, Moved};

@@ -81,6 +81,10 @@ impl Sending {
         Self { end, mux, crc, next_seq: 1, state }
     }
 
+    pub(crate) fn mux(&self) -> u64 {
+        self.mux
+    }
+
     /// The frame that opens the stream was queued.
     pub(crate) fn on_sent(&mut self) {
         debug_assert_eq!(self.state, State::Opening, "a stream is opened once");

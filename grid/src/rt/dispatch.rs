@@ -1,6 +1,7 @@
 //! What a link does with each frame that comes in.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -22,6 +23,8 @@ pub(crate) struct Dispatcher {
     pub(crate) peer: Arc<Peer>,
     pub(crate) mesh: Arc<Mesh>,
     pub(crate) liveness: Liveness,
+    /// How long handlers have run in the driver since it was last polled.
+    pub(crate) in_handlers: Duration,
 }
 
 impl Dispatcher {

@@ -82,7 +82,8 @@ pub(crate) fn driver(mut ws: WebSocket, link: Arc<Link>, peer: &Arc<Peer>, mesh:
     ws.end_handshake(&peer.counts);
     let settings = &peer.shared.settings;
     let liveness = Liveness::new(settings.timeouts.dead_after, Instant::now().into_std());
-    let dispatcher = Dispatcher { link, peer: Arc::clone(peer), mesh: Arc::clone(mesh), liveness };
+    let dispatcher =
+        Dispatcher { link, peer: Arc::clone(peer), mesh: Arc::clone(mesh), liveness, in_handlers: Duration::ZERO };
     Driver::new(ws, dispatcher, settings)
 }
 

@@ -31,6 +31,11 @@ pub(crate) fn serving<F: Future>(inherited: Inherited, handler: F) -> impl Futur
     SERVING.scope(inherited, handler)
 }
 
+/// The same for one poll of a handler.
+pub(crate) fn serving_now<T>(inherited: Inherited, poll: impl FnOnce() -> T) -> T {
+    SERVING.sync_scope(inherited, poll)
+}
+
 /// What a call that is made here and now inherits; nothing outside of a handler, nor in tasks that a handler spawned.
 pub(crate) fn inherited() -> Inherited {
     SERVING.try_with(Clone::clone).unwrap_or_default()

@@ -1,14 +1,17 @@
 //! One live WebSocket of a connection: what its driver, its callers and its handlers share.
 
 use std::sync::{Arc, OnceLock};
+use std::task::Waker;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::counts::Counts;
 use super::inflow::Inflow;
-use super::outbox::{ControlRefused, Outbox, Place};
+use super::outbox::{ControlRefused, Lane, Outbox, Place};
 use super::running::Running;
-use super::table::Table;
+use super::stream::Stream;
+use super::table::{NoSlot, Table};
 use crate::error::LinkError;
 use crate::limits::Limits;
 use crate::wire::{Capabilities, EncodedFrame, Flags, Header, InstanceId, Op, PayloadBuf, Trailer};
@@ -79,9 +82,29 @@ impl Link {
         self.end.get()
     }
 
+    /// Begins a single request, and gives its mux id. `waker` is woken when it has ended, at its deadline at the latest.
+    pub(crate) fn begin(&self, deadline: Option<Instant>, waker: Waker) -> Result<u64, NoSlot> {
+        let mux = self.table.insert(deadline, waker)?;
+        self.watch_deadlines();
+        Ok(mux)
+    }
+
+    /// Begins a stream, which is made with its mux id, and ends it at its deadline.
+    pub(crate) fn begin_stream(&self, new: impl FnOnce(u64) -> Stream) -> Result<Arc<Stream>, NoSlot> {
+        let stream = self.table.insert_stream(new)?;
+        self.watch_deadlines();
+        Ok(stream)
+    }
+
+    fn watch_deadlines(&self) {
+        if self.table.is_earlier() {
+            self.outbox.wake();
+        }
+    }
+
     /// Sends a frame that must not wait, and ends the link if the peer provokes more of them than it reads.
-    pub(crate) fn send_control(&self, frame: EncodedFrame) {
-        self.control(frame, Place::InOrder);
+    pub(crate) fn send_control(&self, frame: EncodedFrame, lane: Lane) {
+        self.control(frame, Place::InOrder(lane));
     }
 
     /// Sends a ping or pong of the link.
@@ -90,8 +113,8 @@ impl Link {
     }
 
     /// Sends a frame without a payload that belongs to a call, must not wait, and that the peer did not provoke.
-    pub(crate) fn send_own(&self, header: Header, trailer: &Trailer) {
-        self.outbox.push_own(PayloadBuf::with_capacity(0).seal(header, trailer, None));
+    pub(crate) fn send_own(&self, header: Header, trailer: &Trailer, lane: Lane) {
+        self.outbox.push_own(PayloadBuf::with_capacity(0).seal(header, trailer, None), lane);
     }
 
     fn control(&self, frame: EncodedFrame, place: Place) {
@@ -108,7 +131,7 @@ impl Link {
         if self.capabilities.contains(Capabilities::DRAIN) {
             let payload = PayloadBuf::copy_from(reason.as_bytes());
             let header = Header::new(Op::Disconnect, 0, self.crc | Flags::EOF);
-            self.send_control(payload.seal(header, &Trailer::default(), None));
+            self.send_control(payload.seal(header, &Trailer::default(), None), Lane::Prompt);
         }
     }
 

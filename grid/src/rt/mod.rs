@@ -19,6 +19,7 @@
 //! budget of their own, and handlers run in tasks of their own. Callers and handlers wait for room in the outbox.
 
 mod accept;
+mod bulk;
 mod counts;
 mod dial;
 mod dispatch;
@@ -27,12 +28,14 @@ mod ended;
 mod hello;
 mod inflow;
 mod inherit;
+mod job;
 mod link;
 mod log_once;
 #[cfg(all(test, grid_loom))]
 mod models;
 mod node;
 mod outbox;
+mod pace;
 mod peer;
 mod registry;
 mod running;
@@ -46,19 +49,21 @@ mod sync;
 mod table;
 mod upgrade;
 mod websocket;
+mod writer;
 
 pub(crate) use dial::{Attached, dial_once, keep_connected};
 pub(crate) use ended::Ended;
 pub(crate) use inherit::{Inherited, Made, inherited};
 pub(crate) use link::Link;
 pub(crate) use node::{Guard, Guests, Mesh, Node, Settings};
-pub(crate) use outbox::{Closed, TryPush};
+pub(crate) use outbox::{Closed, Lane, TryPush};
+pub(crate) use pace::Pace;
 pub(crate) use peer::{LinkState, Peer};
 pub use registry::{Answer, Failure, Serving};
 pub(crate) use registry::{Handler, Kind, Registry, Request};
 pub use socket::{BoxIo, Io};
 pub(crate) use stream::{Next, Opening, Stream};
 pub(crate) use stream_out::{NotSent, StreamEnded};
-pub(crate) use table::NoSlot;
+pub(crate) use table::{Cancelled, NoSlot};
 #[cfg(feature = "axum")]
 pub(crate) use upgrade::answer as answer_upgrade;

@@ -8,25 +8,26 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 use loom::future::block_on;
 use loom::model::Builder;
 use loom::thread;
+use tokio::time::Instant;
 
 use super::counts::Counts;
 use super::ended::Ended;
 use super::link::Link;
-use super::outbox::{Closed, Outbox, Taken};
+use super::outbox::{Closed, Hand, Lane, Outbox, Sleep, Taken, Until};
 use super::stream::{Next, Opening, Stream};
 use super::stream_out::StreamEnded;
-use super::table::{Met, Table};
+use super::table::{Cancelled, Met, Table};
 use crate::error::LinkError;
 use crate::limits::{Limits, Timeouts};
-use crate::proto::{Cancel, End, Over};
+use crate::proto::{End, Over};
 use crate::windows::Windows;
-use crate::wire::{Capabilities, EncodedFrame, Flags, Frame, Header, Op, PayloadBuf, Trailer};
+use crate::wire::{Capabilities, EncodedFrame, Flags, Frame, Header, Message, Op, PayloadBuf, Trailer, elements};
 
 /// Each thread is taken off at most this often where it need not be.
 const PREEMPTIONS: usize = 5;
@@ -47,22 +48,31 @@ fn deliver(table: &Table, message: &Bytes) -> Met {
     table.on_frame(&frame, message, Capabilities::OWN)
 }
 
-fn wait(table: &Table, mux: u64) -> Ended {
+/// Begins a call as its future does, whose first poll gives its waker away.
+fn begin(table: &Table, deadline: Option<Instant>) -> (u64, Waker) {
+    let waker = block_on(poll_fn(|cx| Poll::Ready(cx.waker().clone())));
+    (table.insert(deadline, waker.clone()).expect("there is room"), waker)
+}
+
+fn wait(table: &Table, mux: u64, _first_poll: Waker) -> Ended {
     block_on(poll_fn(|cx| table.poll(mux, cx)))
 }
 
 #[test]
-fn a_call_ends_once_whether_its_answer_or_the_end_of_its_link_comes_first() {
+fn a_call_ends_once_whether_its_answer_its_deadline_or_the_end_of_its_link_comes_first() {
     model(|| {
         let table = Arc::new(Table::new(1, 8, 0));
-        let mux = table.insert().expect("there is room");
-        table.on_sent(mux);
+        let now = Instant::now();
+        let (mux, first_poll) = begin(&table, Some(now));
         let answering = Arc::clone(&table);
         let answering = thread::spawn(move || deliver(&answering, &frame(Op::Response, mux, 0, Flags::EOF, b"x")));
         let closing = Arc::clone(&table);
-        let closing = thread::spawn(move || closing.close(&LinkError::Dead));
-        match (wait(&table, mux), answering.join().expect("no panic")) {
-            (Ended::Answer(_), Met::Call) | (Ended::Link(LinkError::Dead), Met::Nobody) => {}
+        let closing = thread::spawn(move || {
+            closing.expire(now);
+            closing.close(&LinkError::Dead);
+        });
+        match (wait(&table, mux, first_poll), answering.join().expect("no panic")) {
+            (Ended::Answer(_), Met::Call) | (Ended::Deadline, Met::Nobody) => {}
             other => panic!("{other:?}"),
         }
         closing.join().expect("no panic");
@@ -71,20 +81,48 @@ fn a_call_ends_once_whether_its_answer_or_the_end_of_its_link_comes_first() {
 }
 
 #[test]
+fn a_deadline_that_is_earlier_is_seen() {
+    model(|| {
+        let table = Arc::new(Table::new(1, 8, 0));
+        let now = Instant::now();
+        let beginning = Arc::clone(&table);
+        let beginning = thread::spawn(move || begin(&beginning, Some(now)).0);
+        let seen = table.next_deadline();
+        let mux = beginning.join().expect("no panic");
+        assert!(seen.is_some() || table.is_earlier());
+        table.cancel(mux);
+    });
+}
+
+#[test]
 fn a_late_answer_never_meets_the_next_call_in_the_slot() {
     model(|| {
         let table = Arc::new(Table::new(1, 8, 0));
-        let first = table.insert().expect("there is room");
-        table.on_sent(first);
+        let (first, _) = begin(&table, None);
         let answering = Arc::clone(&table);
         let answering = thread::spawn(move || deliver(&answering, &frame(Op::Response, first, 0, Flags::EOF, b"x")));
-        let told = table.cancel(first) == Some(Cancel::Tell);
-        let second = table.insert().expect("there is room");
+        let waited = table.cancel(first) == Cancelled::Waiting;
+        let (second, _) = begin(&table, None);
         let met = matches!(answering.join().expect("no panic"), Met::Call);
-        assert_ne!(told, met, "cancelled or answered, not both");
-        assert_eq!(table.cancel(second), Some(Cancel::Forget), "nothing came for the second");
+        assert_ne!(waited, met, "cancelled or answered, not both");
+        assert_eq!(table.cancel(second), Cancelled::Waiting, "nothing came for the second");
         assert_eq!(table.in_flight(), 0);
     });
+}
+
+/// Takes all there is, and gives how many frames that are.
+fn take(outbox: &Outbox, hand: &mut Hand) -> usize {
+    let mut frames = 0;
+    while outbox.take(usize::MAX, hand) == Taken::Some {
+        while let Some(message) = hand.prompt.next_message(usize::MAX) {
+            frames += match message {
+                Message::One(_) => 1,
+                Message::Many { count, .. } => usize::try_from(count).expect("it is small"),
+            };
+        }
+        frames += usize::from(hand.large.take().is_some());
+    }
+    frames
 }
 
 fn small(len: usize) -> EncodedFrame {
@@ -95,18 +133,20 @@ fn small(len: usize) -> EncodedFrame {
 #[test]
 fn who_waits_for_room_gets_it_or_the_end() {
     model(|| {
-        let outbox = Arc::new(Outbox::new(100, 100));
-        outbox.try_push(small(80)).expect("there is room");
+        let outbox = Arc::new(Outbox::new(400, 100));
+        outbox.try_push(small(80), Lane::Prompt).expect("there is room");
         let waiting = Arc::clone(&outbox);
-        let waiting = thread::spawn(move || block_on(waiting.push(small(60))));
+        let waiting = thread::spawn(move || block_on(waiting.push(small(60), Lane::Prompt)));
         let taking = Arc::clone(&outbox);
-        let taking = thread::spawn(move || taking.take(1, &mut Vec::new()));
+        let taking = thread::spawn(move || {
+            let mut hand = Hand::default();
+            (take(&taking, &mut hand), hand)
+        });
         outbox.finish();
-        let mut rest = Vec::new();
-        taking.join().expect("no panic");
+        let (taken, mut hand) = taking.join().expect("no panic");
         let pushed = waiting.join().expect("no panic");
-        outbox.take(usize::MAX, &mut rest);
-        assert_eq!(rest.len(), usize::from(pushed == Ok(())), "what was taken in is there to be written");
+        let taken = taken + take(&outbox, &mut hand);
+        assert_eq!(taken, 1 + usize::from(pushed == Ok(())), "what was taken in is there to be written");
         assert!(matches!(pushed, Ok(()) | Err(Closed)));
     });
 }
@@ -114,17 +154,24 @@ fn who_waits_for_room_gets_it_or_the_end() {
 #[test]
 fn the_writer_is_woken_by_what_is_queued() {
     model(|| {
-        let outbox = Arc::new(Outbox::new(100, 100));
+        let outbox = Arc::new(Outbox::new(400, 100));
         let pushing = Arc::clone(&outbox);
         let pushing = thread::spawn(move || {
-            pushing.try_push(small(10)).expect("there is room");
-            pushing.push_own(small(0));
+            pushing.try_push(small(10), Lane::Prompt).expect("there is room");
+            pushing.push_own(small(0), Lane::Bulk { mux: 1 });
         });
-        let mut frames = Vec::new();
+        let (mut hand, mut frames) = (Hand::default(), 0);
         block_on(poll_fn(|cx| {
-            outbox.register(cx);
-            while outbox.take(1, &mut frames) == Taken::Some {}
-            if frames.len() == 2 { Poll::Ready(()) } else { Poll::Pending }
+            outbox.awake();
+            loop {
+                frames += take(&outbox, &mut hand);
+                if frames == 2 {
+                    return Poll::Ready(());
+                }
+                if outbox.sleep(Until::Frames, cx.waker()) == Sleep::Allowed {
+                    return Poll::Pending;
+                }
+            }
         }));
         pushing.join().expect("no panic");
     });
@@ -140,17 +187,27 @@ fn open(link: &Link) -> Arc<Stream> {
     let windows = Windows::from(1);
     let opening = Opening { windows, granted: 1, credits: None, next_seq: 0, deadline: None };
     let new = |mux| Stream::new(End::Caller, mux, link, &opening, &Timeouts::default());
-    let stream = link.table.insert_stream(new).expect("there is room");
-    stream.on_sent();
+    let stream = link.begin_stream(new).expect("there is room");
+    stream.on_sent(Lane::Prompt);
     deliver(&link.table, &frame(Op::AckMux, stream.mux, 0, Flags::NONE, b""));
     stream
 }
 
 fn queued(link: &Link) -> Vec<(Op, u32)> {
-    let mut frames = Vec::new();
-    link.outbox.take(usize::MAX, &mut frames);
-    let head = |frame: &EncodedFrame| Frame::decode(frame.as_bytes(), Capabilities::OWN).expect("ours").head;
-    frames.iter().map(head).map(|head| (head.op, head.seq)).collect()
+    let mut hand = Hand::default();
+    link.outbox.take(usize::MAX, &mut hand);
+    let head = |bytes| Frame::decode(bytes, Capabilities::OWN).expect("ours").head;
+    let mut heads = Vec::new();
+    if let Some(message) = hand.prompt.next_message(usize::MAX) {
+        let mut bytes = Vec::new();
+        message.put(&mut bytes);
+        let frame = Frame::decode(&bytes, Capabilities::OWN).expect("ours");
+        match frame.head.op {
+            Op::Merged => heads.extend(elements(&frame).map(|element| head(element.expect("ours")))),
+            _ => heads.push(frame.head),
+        }
+    }
+    heads.iter().map(|head| (head.op, head.seq)).collect()
 }
 
 #[test]

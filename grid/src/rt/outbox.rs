@@ -1,33 +1,54 @@
 //! Encoded frames on their way to the writer, bounded in bytes.
 
-use std::collections::VecDeque;
+use std::ops::AddAssign;
 use std::sync::PoisonError;
-use std::task::Context;
+use std::task::Waker;
 
 use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
 
-use super::sync::{AtomicWaker, Mutex, MutexGuard};
-use crate::wire::EncodedFrame;
+use super::bulk::{Bulk, Large};
+use super::sync::{Mutex, MutexGuard};
+use super::writer::WRITE_BYTES;
+use crate::spare;
+use crate::wire::{EncodedFrame, Pack};
 
-/// What waits to be written on one link, in order. Callers and handlers put frames in and wait for room; the driver
-/// takes them out.
+/// What waits to be written on one link. Callers and handlers put frames in and wait for room; the driver takes them out.
 ///
-/// Room is counted by a semaphore of bytes, so waiting is fair and cancel safe; frames that must not wait (pongs,
-/// refusals) have a budget of their own.
+/// There are two lanes. Small frames are copied one behind the other, and are written in their order as soon as may be;
+/// large ones wait call by call, and go one by one between them. So what is small waits for one large frame at most. All
+/// frames of a call go in the order in which they came, also if they are of both kinds.
+///
+/// Room is counted by semaphores of bytes, one for each lane, so waiting is fair and cancel safe; frames that must not
+/// wait (pongs, refusals) have a budget of their own.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     queue: Mutex<Queue>,
-    room: Semaphore,
-    writer: AtomicWaker,
-    bytes_max: usize,
+    prompt: Space,
+    bulk: Space,
     control_bytes_max: usize,
+}
+
+#[derive(Debug)]
+struct Space {
+    room: Semaphore,
+    bytes_max: usize,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
-    frames: VecDeque<Queued>,
+    /// Pings and pongs of the link, which belong to no call and go before all else.
+    first: Pack,
+    prompt: Pack,
+    /// Bytes that were ever put into the prompt lane.
+    prompt_position: u64,
+    /// What is given back when the frames of the prompt lane are written.
+    prompt_cost: Cost,
+    bulk: Bulk,
     control_bytes: usize,
+    /// Bytes that the writer has taken and not put into a write.
+    held: usize,
     state: State,
+    writer: Writer,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -39,34 +60,65 @@ enum State {
     Closed,
 }
 
-#[derive(Debug)]
-struct Queued {
-    frame: EncodedFrame,
-    cost: Cost,
+/// What the driver does, and who wakes it.
+#[derive(Debug, Default)]
+enum Writer {
+    /// It will look at the queue by itself.
+    #[default]
+    Awake,
+    /// Frames wake it.
+    Asleep(Waker),
+    /// It cannot write: the end of the link wakes it, frames do not.
+    Blocked(Waker),
 }
 
-/// What is given back when a frame is taken out.
-#[derive(Debug, Clone, Copy)]
-enum Cost {
-    /// Bytes of room.
-    Room(u32),
-    /// Bytes of the budget for frames that do not wait.
-    Control,
-    Nothing,
+/// How a frame travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    Prompt,
+    /// In turns with the large frames of other calls.
+    Bulk {
+        mux: u64,
+    },
+}
+
+impl Lane {
+    /// Where a frame goes that need not stay behind others of its call.
+    pub(crate) fn of(len: usize, mux: u64) -> Self {
+        if len > PROMPT_FRAME_MAX { Self::Bulk { mux } } else { Self::Prompt }
+    }
+}
+
+/// What is given back when frames are written: bytes of room in either lane, and of the budget for frames that do not
+/// wait.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Cost {
+    prompt: usize,
+    bulk: usize,
+    control: usize,
+}
+
+impl AddAssign for Cost {
+    fn add_assign(&mut self, other: Self) {
+        self.prompt += other.prompt;
+        self.bulk += other.bulk;
+        self.control += other.control;
+    }
 }
 
 /// Room for a frame that is not queued yet. Dropped, it is given back.
 #[derive(Debug)]
 pub(crate) struct Room<'a> {
     outbox: &'a Outbox,
-    bytes: u32,
+    cost: Cost,
     permit: SemaphorePermit<'a>,
 }
 
 impl Room<'_> {
-    pub(crate) fn push(self, frame: EncodedFrame) -> Result<(), Closed> {
+    /// Queues the frame. A stream may have to change lanes while it waits for room; the room of one is good for the other.
+    pub(crate) fn push(self, frame: EncodedFrame, lane: Lane) -> Result<(), Closed> {
         self.permit.forget();
-        self.outbox.enqueue(frame, Cost::Room(self.bytes))
+        self.outbox.enqueue(frame, lane, self.cost)
     }
 }
 
@@ -85,7 +137,7 @@ pub(crate) struct Closed;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     First,
-    InOrder,
+    InOrder(Lane),
 }
 
 /// Why a control frame was not queued.
@@ -104,6 +156,22 @@ pub(crate) enum TryPush {
     Full(EncodedFrame),
 }
 
+/// What the writer has taken, to be put into writes.
+#[derive(Debug, Default)]
+pub(crate) struct Hand {
+    pub(crate) first: Pack,
+    pub(crate) prompt: Pack,
+    prompt_cost: Cost,
+    pub(crate) large: Option<EncodedFrame>,
+}
+
+impl Hand {
+    /// Nothing is left to be put into a write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_empty() && self.prompt.is_empty() && self.large.is_none()
+    }
+}
+
 /// What the driver finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Taken {
@@ -113,31 +181,43 @@ pub(crate) enum Taken {
     Finished,
 }
 
+/// What a driver with nothing to do waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    Frames,
+    /// It cannot write.
+    End,
+}
+
+/// Whether the driver may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sleep {
+    Allowed,
+    /// What it wants to wait for is there.
+    TooLate,
+}
+
 impl Outbox {
     pub(crate) fn new(bytes_max: usize, control_bytes_max: usize) -> Self {
-        Self {
-            queue: Mutex::default(),
-            room: Semaphore::new(bytes_max),
-            writer: AtomicWaker::new(),
-            bytes_max,
-            control_bytes_max,
-        }
+        let space = |bytes_max| Space { room: Semaphore::new(bytes_max), bytes_max };
+        let prompt = bytes_max / PROMPT_SHARE;
+        Self { queue: Mutex::default(), prompt: space(prompt), bulk: space(bytes_max - prompt), control_bytes_max }
     }
 
     /// Queues a frame if there is room now.
-    pub(crate) fn try_push(&self, frame: EncodedFrame) -> Result<(), TryPush> {
-        match self.try_room(frame.len()) {
-            Ok(room) => room.push(frame).map_err(|Closed| TryPush::Closed),
+    pub(crate) fn try_push(&self, frame: EncodedFrame, lane: Lane) -> Result<(), TryPush> {
+        match self.try_room(frame.len(), lane) {
+            Ok(room) => room.push(frame, lane).map_err(|Closed| TryPush::Closed),
             Err(NoRoom::Full) => Err(TryPush::Full(frame)),
             Err(NoRoom::Closed) => Err(TryPush::Closed),
         }
     }
 
     /// Room for a frame of so many bytes, if there is some now.
-    pub(crate) fn try_room(&self, len: usize) -> Result<Room<'_>, NoRoom> {
-        let bytes = self.room_for(len);
-        match self.room.try_acquire_many(bytes) {
-            Ok(permit) => Ok(Room { outbox: self, bytes, permit }),
+    pub(crate) fn try_room(&self, len: usize, lane: Lane) -> Result<Room<'_>, NoRoom> {
+        let (space, bytes) = self.space_for(len, lane);
+        match space.room.try_acquire_many(bytes) {
+            Ok(permit) => Ok(self.granted(permit, lane)),
             Err(TryAcquireError::NoPermits) => Err(NoRoom::Full),
             Err(TryAcquireError::Closed) => Err(NoRoom::Closed),
         }
@@ -147,15 +227,15 @@ impl Outbox {
     ///
     /// # Cancel safety
     /// Dropped before its end, it has queued nothing.
-    pub(crate) async fn push(&self, frame: EncodedFrame) -> Result<(), Closed> {
-        self.room(frame.len()).await?.push(frame)
+    pub(crate) async fn push(&self, frame: EncodedFrame, lane: Lane) -> Result<(), Closed> {
+        self.room(frame.len(), lane).await?.push(frame, lane)
     }
 
     /// Waits for room for a frame of so many bytes.
-    pub(crate) async fn room(&self, len: usize) -> Result<Room<'_>, Closed> {
-        let bytes = self.room_for(len);
-        let permit = self.room.acquire_many(bytes).await.map_err(|_| Closed)?;
-        Ok(Room { outbox: self, bytes, permit })
+    pub(crate) async fn room(&self, len: usize, lane: Lane) -> Result<Room<'_>, Closed> {
+        let (space, bytes) = self.space_for(len, lane);
+        let permit = space.room.acquire_many(bytes).await.map_err(|_| Closed)?;
+        Ok(self.granted(permit, lane))
     }
 
     /// Queues a small frame of a call of ours that must not wait and that no peer provoked: a cancellation, credits, a
@@ -164,9 +244,9 @@ impl Outbox {
     /// There is no limit here, as others bound them. There are at most as many cancellations as calls were let in: those
     /// in flight, and those whose requests there was room for since the writer wrote last. Credits are for items that
     /// were read, of which no more come before their credits have gone out. Pings come every few seconds.
-    pub(crate) fn push_own(&self, frame: EncodedFrame) {
+    pub(crate) fn push_own(&self, frame: EncodedFrame, lane: Lane) {
         // On a link that is gone there is nothing to say.
-        let _gone: Result<(), Closed> = self.enqueue(frame, Cost::Nothing);
+        let _gone: Result<(), Closed> = self.enqueue(frame, lane, Cost::default());
     }
 
     /// Queues a frame that must not wait. Pings and pongs of the link, which belong to no call, go before all else, so
@@ -180,53 +260,106 @@ impl Outbox {
             return Err(ControlRefused::Overflow);
         }
         queue.control_bytes += frame.len();
-        let queued = Queued { frame, cost: Cost::Control };
-        match place {
-            Place::First => queue.frames.push_front(queued),
-            Place::InOrder => queue.frames.push_back(queued),
-        }
+        let cost = Cost { control: frame.len(), ..Cost::default() };
+        let waker = match place {
+            Place::First => {
+                queue.first.push(frame.as_bytes());
+                queue.prompt_cost += cost;
+                spare::keep(frame);
+                queue.writer.wake_for_frames()
+            }
+            Place::InOrder(lane) => queue.put(frame, lane, cost),
+        };
         drop(queue);
-        self.writer.wake();
+        waker.into_iter().for_each(Waker::wake);
         Ok(())
     }
 
-    /// Wakes the driver when there is more to take, and when the outbox ends. To be called before [`take`](Self::take)
-    /// at each poll, also at one that does not come to take anything: each wake-up uses the waker up.
-    pub(crate) fn register(&self, cx: &Context<'_>) {
-        self.writer.register(cx.waker());
+    /// Takes what is next out, once what was taken before is put into a write.
+    ///
+    /// That is all of the prompt lane, which gives its room back when it is put into writes, and one large frame that may go
+    /// when `bytes` of what is held have been put into the next write.
+    pub(crate) fn take(&self, bytes: usize, hand: &mut Hand) -> Taken {
+        let mut free = Cost::default();
+        let mut queue = self.lock();
+        if hand.first.is_empty() {
+            hand.first.clear();
+            std::mem::swap(&mut queue.first, &mut hand.first);
+        }
+        if hand.prompt.is_empty() {
+            free += std::mem::take(&mut hand.prompt_cost);
+            hand.prompt.clear();
+            std::mem::swap(&mut queue.prompt, &mut hand.prompt);
+            hand.prompt_cost = std::mem::take(&mut queue.prompt_cost);
+        }
+        if hand.large.is_none() {
+            let waits = queue.prompt.bytes() + hand.prompt.bytes().saturating_sub(bytes);
+            let gone = queue.prompt_position.saturating_sub(u64::try_from(waits).unwrap_or(u64::MAX));
+            if let Some(large) = queue.bulk.pop(gone) {
+                hand.large = Some(large.frame);
+                free += large.cost;
+            }
+        }
+        queue.control_bytes = queue.control_bytes.saturating_sub(free.control);
+        queue.held = hand.first.bytes() + hand.prompt.bytes() + hand.large.as_ref().map_or(0, EncodedFrame::len);
+        let (state, rest) = (queue.state, queue.bulk.is_empty());
+        drop(queue);
+        self.prompt.room.add_permits(free.prompt);
+        self.bulk.room.add_permits(free.bulk);
+        match (hand.is_empty() && rest, state) {
+            (false, _) => Taken::Some,
+            (true, State::Open) => Taken::None,
+            (true, State::Finishing | State::Closed) => Taken::Finished,
+        }
     }
 
-    /// Moves frames out until they are this many bytes or more.
-    pub(crate) fn take(&self, bytes: usize, into: &mut Vec<EncodedFrame>) -> Taken {
+    /// The driver looks at the queue, and need not be woken for what comes in meanwhile.
+    pub(crate) fn awake(&self) {
+        let writer = std::mem::take(&mut self.lock().writer);
+        drop(writer);
+    }
+
+    /// The driver has nothing to do, and is to be woken by what it waits for, and in any case by the end of the outbox.
+    pub(crate) fn sleep(&self, until: Until, waker: &Waker) -> Sleep {
+        let writer = match until {
+            Until::Frames => Writer::Asleep(waker.clone()),
+            Until::End => Writer::Blocked(waker.clone()),
+        };
         let mut queue = self.lock();
-        let (mut taken, mut room) = (0, 0_usize);
-        while taken < bytes {
-            let Some(next) = queue.frames.pop_front() else { break };
-            taken += next.frame.len();
-            match next.cost {
-                Cost::Room(bytes) => room += usize::try_from(bytes).unwrap_or(usize::MAX),
-                Cost::Control => queue.control_bytes -= next.frame.len(),
-                Cost::Nothing => {}
-            }
-            into.push(next.frame);
+        if queue.state == State::Closed || (until == Until::Frames && queue.is_wanted()) {
+            return Sleep::TooLate;
         }
-        // Grown by a burst, it would keep its memory for as long as the link lives.
-        if queue.frames.is_empty() && queue.frames.capacity() > QUEUE_KEPT {
-            queue.frames = VecDeque::new();
-        }
-        let state = queue.state;
+        let before = std::mem::replace(&mut queue.writer, writer);
         drop(queue);
-        self.room.add_permits(room);
-        match (taken, state) {
-            (0, State::Open) => Taken::None,
-            (0, State::Finishing | State::Closed) => Taken::Finished,
-            _ => Taken::Some,
+        drop(before);
+        Sleep::Allowed
+    }
+
+    /// Something waits that is less than a write.
+    pub(crate) fn is_small(&self) -> bool {
+        let queue = self.lock();
+        let bytes = queue.first.bytes() + queue.prompt.bytes() + queue.bulk.bytes();
+        queue.state == State::Open && bytes > 0 && bytes < WRITE_BYTES
+    }
+
+    /// Gives back what memory is not in use just now.
+    pub(crate) fn shrink(&self, hand: &mut Hand) {
+        let queue = &mut *self.lock();
+        for pack in [&mut queue.first, &mut queue.prompt, &mut hand.first, &mut hand.prompt] {
+            pack.shrink();
         }
+    }
+
+    /// Wakes the driver for another reason than a frame.
+    pub(crate) fn wake(&self) {
+        let waker = self.lock().writer.wake();
+        waker.into_iter().for_each(Waker::wake);
     }
 
     /// Bytes of the frames that wait.
     pub(crate) fn queued_bytes(&self) -> usize {
-        self.lock().frames.iter().map(|queued| queued.frame.len()).sum()
+        let queue = self.lock();
+        queue.held + queue.first.bytes() + queue.prompt.bytes() + queue.bulk.bytes()
     }
 
     /// Takes nothing more in; what waits is still written.
@@ -241,30 +374,49 @@ impl Outbox {
 
     fn end(&self, state: State) {
         let mut queue = self.lock();
-        let frames = if state == State::Closed { std::mem::take(&mut queue.frames) } else { VecDeque::new() };
-        if queue.state != State::Closed {
+        let waker = queue.writer.wake();
+        let mut thrown_away = Queue::default();
+        if state == State::Closed {
+            std::mem::swap(&mut *queue, &mut thrown_away);
+            queue.state = State::Closed;
+        } else if queue.state == State::Open {
             queue.state = state;
         }
         drop(queue);
-        drop(frames);
-        self.room.close();
-        self.writer.wake();
+        drop(thrown_away);
+        self.prompt.room.close();
+        self.bulk.room.close();
+        waker.into_iter().for_each(Waker::wake);
     }
 
-    fn enqueue(&self, frame: EncodedFrame, cost: Cost) -> Result<(), Closed> {
+    fn enqueue(&self, frame: EncodedFrame, lane: Lane, cost: Cost) -> Result<(), Closed> {
         let mut queue = self.lock();
         if queue.state != State::Open {
             return Err(Closed);
         }
-        queue.frames.push_back(Queued { frame, cost });
+        let waker = queue.put(frame, lane, cost);
         drop(queue);
-        self.writer.wake();
+        waker.into_iter().for_each(Waker::wake);
         Ok(())
     }
 
-    /// A frame larger than all the room there is takes all of it.
-    fn room_for(&self, len: usize) -> u32 {
-        u32::try_from(len.min(self.bytes_max)).expect("Limits::outbox_bytes_max is at most 1 GiB")
+    /// A frame larger than all the room that its lane has takes all of it.
+    fn space_for(&self, len: usize, lane: Lane) -> (&Space, u32) {
+        let space = match lane {
+            Lane::Prompt => &self.prompt,
+            Lane::Bulk { .. } => &self.bulk,
+        };
+        let bytes = len.min(space.bytes_max);
+        (space, u32::try_from(bytes).expect("Limits::outbox_bytes_max is at most 1 GiB"))
+    }
+
+    fn granted<'a>(&'a self, permit: SemaphorePermit<'a>, lane: Lane) -> Room<'a> {
+        let bytes = permit.num_permits();
+        let cost = match lane {
+            Lane::Prompt => Cost { prompt: bytes, ..Cost::default() },
+            Lane::Bulk { .. } => Cost { bulk: bytes, ..Cost::default() },
+        };
+        Room { outbox: self, cost, permit }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -272,88 +424,50 @@ impl Outbox {
     }
 }
 
-/// Places of an empty queue that keep their memory: 64 frames, one full merge and some.
-const QUEUE_KEPT: usize = 64;
-
-#[cfg(test)]
-mod tests {
-    use std::future::Future;
-    use std::pin::pin;
-    use std::task::{Poll, Waker};
-
-    use super::*;
-    use crate::wire::{Flags, Header, Op, PayloadBuf, Trailer};
-
-    fn frame(len: usize) -> EncodedFrame {
-        let payload = PayloadBuf::copy_from(&vec![7; len]);
-        payload.seal(Header::new(Op::Request, 1, Flags::NONE), &Trailer::default(), None)
-    }
-
-    fn take_all(outbox: &Outbox) -> usize {
-        let mut frames = Vec::new();
-        outbox.take(usize::MAX, &mut frames);
-        frames.len()
-    }
-
-    #[test]
-    fn senders_wait_for_room_and_get_it_in_order() {
-        let outbox = Outbox::new(100, 100);
-        let cx = &mut Context::from_waker(Waker::noop());
-        outbox.try_push(frame(80)).unwrap();
-        let mut large = pin!(outbox.push(frame(60)));
-        assert!(large.as_mut().poll(cx).is_pending());
-        let mut small = pin!(outbox.push(frame(1)));
-        assert!(small.as_mut().poll(cx).is_pending(), "a small frame does not overtake");
-        assert_eq!(take_all(&outbox), 1);
-        assert_eq!(large.poll(cx), Poll::Ready(Ok(())));
-        assert_eq!(small.poll(cx), Poll::Ready(Ok(())));
-        assert_eq!(take_all(&outbox), 2);
-    }
-
-    #[test]
-    fn a_dropped_sender_leaves_nothing_behind() {
-        let outbox = Outbox::new(100, 100);
-        outbox.try_push(frame(80)).unwrap();
-        {
-            let mut waiting = pin!(outbox.push(frame(60)));
-            assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+impl Queue {
+    /// Gives who is to be woken once the lock is released.
+    fn put(&mut self, frame: EncodedFrame, lane: Lane, cost: Cost) -> Option<Waker> {
+        match lane {
+            Lane::Prompt => {
+                let before = self.prompt.bytes();
+                self.prompt.push(frame.as_bytes());
+                let bytes = self.prompt.bytes() - before;
+                self.prompt_position += u64::try_from(bytes).unwrap_or(u64::MAX);
+                self.prompt_cost += cost;
+                spare::keep(frame);
+            }
+            Lane::Bulk { mux } => self.bulk.push(mux, Large { frame, cost, after: self.prompt_position }),
         }
-        assert_eq!(take_all(&outbox), 1);
-        assert_eq!(outbox.room.available_permits(), 100);
-        assert_eq!(take_all(&outbox), 0);
+        self.writer.wake_for_frames()
     }
 
-    #[test]
-    fn a_frame_larger_than_the_room_goes_alone() {
-        let outbox = Outbox::new(100, 100);
-        outbox.try_push(frame(1000)).unwrap();
-        assert!(matches!(outbox.try_push(frame(1)), Err(TryPush::Full(_))));
-        assert_eq!(take_all(&outbox), 1);
-        assert_eq!(outbox.room.available_permits(), 100);
-    }
-
-    #[test]
-    fn closing_ends_those_who_wait_and_finishing_keeps_what_is_queued() {
-        let outbox = Outbox::new(100, 100);
-        outbox.try_push(frame(80)).unwrap();
-        let mut waiting = pin!(outbox.push(frame(60)));
-        let cx = &mut Context::from_waker(Waker::noop());
-        assert!(waiting.as_mut().poll(cx).is_pending());
-        outbox.finish();
-        assert_eq!(waiting.poll(cx), Poll::Ready(Err(Closed)));
-        assert_eq!(take_all(&outbox), 1);
-        assert_eq!(outbox.take(1, &mut Vec::new()), Taken::Finished);
-        assert_eq!(outbox.push_control(frame(1), Place::InOrder), Err(ControlRefused::Closed));
-    }
-
-    #[test]
-    fn control_frames_do_not_wait_and_have_a_limit() {
-        let outbox = Outbox::new(10, 64);
-        outbox.try_push(frame(10)).unwrap();
-        assert_eq!(outbox.push_control(frame(20), Place::InOrder), Ok(()));
-        assert_eq!(outbox.push_control(frame(20), Place::InOrder), Ok(()));
-        assert_eq!(outbox.push_control(frame(20), Place::InOrder), Err(ControlRefused::Overflow));
-        assert_eq!(take_all(&outbox), 3);
-        assert_eq!(outbox.push_control(frame(20), Place::InOrder), Ok(()));
+    /// There is something for the driver.
+    fn is_wanted(&self) -> bool {
+        !self.first.is_empty() || !self.prompt.is_empty() || !self.bulk.is_empty() || self.state != State::Open
     }
 }
+
+impl Writer {
+    fn wake_for_frames(&mut self) -> Option<Waker> {
+        match self {
+            Self::Asleep(_) => self.wake(),
+            Self::Awake | Self::Blocked(_) => None,
+        }
+    }
+
+    fn wake(&mut self) -> Option<Waker> {
+        match std::mem::take(self) {
+            Self::Asleep(waker) | Self::Blocked(waker) => Some(waker),
+            Self::Awake => None,
+        }
+    }
+}
+
+/// A frame above this size is large. Below it, a copy costs less than what an allocation of its own does in two threads.
+const PROMPT_FRAME_MAX: usize = 4 << 10;
+/// The part of the room that is for small frames: a quarter, 1 MiB by default, thousands of them.
+const PROMPT_SHARE: usize = 4;
+
+#[cfg(test)]
+#[path = "outbox_tests.rs"]
+mod tests;

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::link::Link;
 use super::node::Mesh;
+use super::pace::Pace;
 use super::peer::Peer;
 use super::stream::Stream;
 use crate::error::StartError;
@@ -47,6 +48,9 @@ impl Failure {
     }
 }
 
+/// The end of a handler.
+pub(crate) type Served = Result<Answer, Failure>;
+
 /// A handler at work.
 pub type Serving = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>>;
 
@@ -60,6 +64,7 @@ pub(crate) struct Handler {
     /// Its future is not dropped with its call.
     pub(crate) detach: bool,
     pub(crate) kind: Kind,
+    pub(crate) pace: Pace,
     pub(crate) serve: Box<dyn Fn(Request) -> Serving + Send + Sync>,
 }
 
@@ -72,14 +77,14 @@ pub(crate) enum Kind {
 
 impl fmt::Debug for Handler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, label, subroute, detach, kind, serve: _ } = self;
+        let Self { id, label, subroute, detach, kind, pace: _, serve: _ } = self;
         f.debug_struct("Handler")
             .field("id", id)
             .field("label", label)
             .field("subroute", subroute)
             .field("detach", detach)
             .field("kind", kind)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

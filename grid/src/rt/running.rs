@@ -26,11 +26,14 @@ pub(crate) struct Running {
 
 #[derive(Debug, Default)]
 struct Calls {
-    tasks: HashMap<u64, Task>,
-    /// Of the tasks, those that are not about to end.
+    /// Those that have been let in and are not over.
+    running: usize,
+    /// Those of them that are not about to end.
     counted: usize,
     /// Of the requests of those.
     bytes: usize,
+    /// Those that can be cancelled: streams, and what did not end at its first poll.
+    tasks: HashMap<u64, Task>,
     by_mux: HashMap<u64, u64>,
     next_key: u64,
     closed: bool,
@@ -49,7 +52,8 @@ struct Task {
 #[derive(Debug)]
 pub(crate) struct Admission {
     link: Arc<Link>,
-    key: u64,
+    /// Once it can be cancelled.
+    key: Option<u64>,
     /// The bytes of its request.
     bytes: usize,
     counts: Counts,
@@ -119,7 +123,7 @@ impl Running {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.lock().tasks.len()
+        self.lock().running
     }
 
     /// Waits until no call runs.
@@ -142,16 +146,24 @@ impl Calls {
     fn stream(&self, mux: u64) -> Option<&Arc<Stream>> {
         self.tasks.get(self.by_mux.get(&mux)?)?.stream.as_ref()
     }
+
+    fn remove(&mut self, key: u64) -> Option<Task> {
+        let task = self.tasks.remove(&key)?;
+        if self.by_mux.get(&task.mux) == Some(&key) {
+            self.by_mux.remove(&task.mux);
+        }
+        // Grown by a burst, the maps would keep their memory for as long as the link lives.
+        if self.tasks.is_empty() && self.tasks.capacity() > CALLS_KEPT {
+            self.tasks = HashMap::new();
+            self.by_mux = HashMap::new();
+        }
+        Some(task)
+    }
 }
 
 impl Admission {
     /// Lets a call in whose request has so many bytes, or not.
-    pub(crate) fn new(
-        link: Arc<Link>,
-        mux: u64,
-        bytes: usize,
-        stream: Option<Arc<Stream>>,
-    ) -> Result<Self, NotAdmitted> {
+    pub(crate) fn new(link: &Arc<Link>, bytes: usize) -> Result<Self, NotAdmitted> {
         let mut calls = link.running.lock();
         if calls.closed {
             return Err(NotAdmitted::Closed);
@@ -160,8 +172,19 @@ impl Admission {
         if calls.counted >= link.running.max || too_many_bytes {
             return Err(NotAdmitted::Full);
         }
+        calls.running += 1;
         calls.counted += 1;
         calls.bytes += bytes;
+        drop(calls);
+        Ok(Self { link: Arc::clone(link), key: None, bytes, counts: Counts::Yes })
+    }
+
+    /// From now on the call can be cancelled. Gives the key by which its task is attached.
+    pub(crate) fn register(&mut self, mux: u64, stream: Option<Arc<Stream>>) -> u64 {
+        if let Some(key) = self.key {
+            return key;
+        }
+        let mut calls = self.link.running.lock();
         let key = calls.next_key;
         calls.next_key += 1;
         // A stream is not to be put out of reach by a single request that has its id against the rules.
@@ -169,16 +192,12 @@ impl Admission {
             calls.by_mux.insert(mux, key);
         }
         calls.tasks.insert(key, Task { mux, abort: None, stream });
-        drop(calls);
-        Ok(Self { link, key, bytes, counts: Counts::Yes })
+        self.key = Some(key);
+        key
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {
         &self.link
-    }
-
-    pub(crate) fn key(&self) -> u64 {
-        self.key
     }
 
     /// Gives the place free, just before the answer goes out: the caller may make its next call as soon as it has it.
@@ -193,21 +212,15 @@ impl Admission {
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        self.free_place();
         let running = &self.link.running;
         let mut calls = running.lock();
-        let task = calls.tasks.remove(&self.key);
-        if let Some(task) = &task
-            && calls.by_mux.get(&task.mux) == Some(&self.key)
-        {
-            calls.by_mux.remove(&task.mux);
+        calls.running -= 1;
+        if self.counts == Counts::Yes {
+            calls.counted -= 1;
+            calls.bytes -= self.bytes;
         }
-        // Grown by a burst, the maps would keep their memory for as long as the link lives.
-        if calls.tasks.is_empty() && calls.tasks.capacity() > CALLS_KEPT {
-            calls.tasks = HashMap::new();
-            calls.by_mux = HashMap::new();
-        }
-        let idle = calls.tasks.is_empty();
+        let idle = calls.running == 0;
+        let task = self.key.and_then(|key| calls.remove(key));
         drop(calls);
         if let Some(stream) = task.and_then(|task| task.stream) {
             // Halves that the handler gave away learn of the end.

@@ -5,6 +5,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::ended::Ended;
 use super::link::Link;
+use super::outbox::Lane;
 use super::running::Admission;
 use super::stream::{Opening, Stream, Verdict};
 use super::stream_out::StreamEnded;
@@ -31,7 +32,10 @@ pub(super) fn opening(
 pub(super) fn acknowledge(link: &Link, stream: &Stream, granted: u32) {
     let credits = link.capabilities.contains(Capabilities::CREDITS).then_some(granted);
     let header = Header::new(Op::AckMux, stream.mux, link.crc);
-    link.send_control(PayloadBuf::with_capacity(0).seal(header, &Trailer { credits, ..Trailer::default() }, None));
+    link.send_control(
+        PayloadBuf::with_capacity(0).seal(header, &Trailer { credits, ..Trailer::default() }, None),
+        Lane::Prompt,
+    );
 }
 
 /// The handler of a stream has ended: its reply becomes the end of the call, if the caller is still there.
@@ -99,26 +103,26 @@ fn on_unknown(link: &Link, frame: &Frame<'_>) {
         // way then.
         Op::MuxClientMsg if !link.capabilities.contains(Capabilities::CREDITS) => {
             let header = Header::new(Op::DisconnectClientMux, frame.head.mux, link.crc);
-            link.send_control(PayloadBuf::with_capacity(0).seal(header, &Trailer::default(), None));
+            link.send_control(PayloadBuf::with_capacity(0).seal(header, &Trailer::default(), None), Lane::Prompt);
         }
         Op::Ping => {
             let mut payload = PayloadBuf::new();
             Pong { not_found: true, ..Pong::default() }.put(payload.writer());
             let flags = frame.head.flags.without(Flags::CRC) | link.crc;
-            link.send_control(payload.seal(Header { op: Op::Pong, flags, ..frame.head }, &Trailer::default(), None));
+            link.send_control(
+                payload.seal(Header { op: Op::Pong, flags, ..frame.head }, &Trailer::default(), None),
+                Lane::Prompt,
+            );
         }
         _ => {}
     }
 }
 
-/// Pings what is to be pinged, and ends what has gone silent on either side, and what has no time left on this one.
+/// Pings what is to be pinged, and ends what has gone silent on either side.
 /// `moved` tells whether anything came on the link since the tick before.
 pub(super) fn on_tick(link: &Link, now: std::time::Instant, moved: Moved) {
     for stream in link.table.streams() {
-        if stream.deadline.is_some_and(|deadline| deadline.into_std() <= now) {
-            // Nobody looks at it.
-            stream.cancel(link, Ended::Deadline);
-        } else if stream.on_tick(link, now, moved) == PulseBeat::Dead {
+        if stream.on_tick(link, now, moved) == PulseBeat::Dead {
             stream.cancel(link, Ended::silent());
         }
     }

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::task::Waker;
 
+use tokio::time::Instant;
+
 use super::ended::Ended;
 use super::stream::Stream;
 use crate::error::LinkError;
-use crate::proto::ClientCall;
 
 /// Slots, of which those that are vacant are used again before new ones are made.
 pub(super) struct Slots {
     pub(super) slots: Vec<Slot>,
     vacant: Vec<u32>,
     generation: u32,
+    /// No call that waits here has to end before.
+    pub(super) earliest: Option<Instant>,
     /// No call begins any more.
     pub(super) closed: Option<LinkError>,
 }
@@ -20,14 +23,25 @@ pub(super) struct Slots {
 /// A place for a call.
 pub(super) enum Slot {
     Vacant,
-    Waiting { generation: u32, call: ClientCall, waker: Option<Waker> },
+    Waiting { generation: u32, deadline: Option<Instant>, waker: Waker },
     Ended(Ended),
     Stream { generation: u32, stream: Arc<Stream> },
 }
 
+impl Slot {
+    /// When the call here has to end at the latest.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Waiting { deadline, .. } => *deadline,
+            Self::Stream { stream, .. } => stream.deadline,
+            Self::Ended(_) | Self::Vacant => None,
+        }
+    }
+}
+
 impl Slots {
     pub(super) fn new(generation: u32) -> Self {
-        Self { slots: Vec::new(), vacant: Vec::new(), generation, closed: None }
+        Self { slots: Vec::new(), vacant: Vec::new(), generation, earliest: None, closed: None }
     }
 
     /// The index of a vacant slot and a new generation.

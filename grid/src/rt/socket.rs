@@ -1,7 +1,7 @@
 //! The byte stream under a link, and its messages.
 
 use std::fmt;
-use std::io::{self, Error, ErrorKind};
+use std::io::{self, Error, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -66,6 +66,14 @@ impl Socket {
         Poll::Pending
     }
 
+    fn on_written(&self, written: usize, wanted: usize) -> Poll<io::Result<usize>> {
+        Counts::add(&self.counts.bytes_out, written);
+        match written {
+            0 if wanted > 0 => Poll::Ready(Err(ErrorKind::WriteZero.into())),
+            _ => Poll::Ready(Ok(written)),
+        }
+    }
+
     fn end_handshake(&mut self, counts: &Arc<Counts>) {
         self.budget = None;
         counts.add_bytes_of(&self.counts);
@@ -92,11 +100,20 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
-        Counts::add(&self.counts.bytes_out, written);
-        match written {
-            0 if !bytes.is_empty() => Poll::Ready(Err(ErrorKind::WriteZero.into())),
-            _ => Poll::Ready(Ok(written)),
-        }
+        self.on_written(written, bytes.len())
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, bytes))?;
+        self.on_written(written, bytes.iter().map(|part| part.len()).sum())
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

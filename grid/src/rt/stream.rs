@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::ended::Ended;
 use super::inflow::Inflow;
 use super::link::Link;
+use super::outbox::Lane;
 use super::sync::{AtomicWaker, Mutex, MutexGuard};
 use crate::error::Refusal;
 use crate::limits::Timeouts;
@@ -34,7 +35,7 @@ pub(crate) struct Stream {
     pub(crate) deadline: Option<Instant>,
     received: Mutex<Received>,
     readable: AtomicWaker,
-    sending: Mutex<Sending>,
+    sending: Mutex<Outgoing>,
     pub(super) credits: Semaphore,
     /// Towards a grid node, which counts on it.
     ahead: Option<Mutex<Ahead>>,
@@ -49,6 +50,14 @@ pub(crate) struct Stream {
 struct Received {
     receiving: Receiving<Ended>,
     pulse: Pulse,
+}
+
+/// What goes out, and the lane that it takes: from the first large frame on, that of the large ones, so that all stay in
+/// order.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) sending: Sending,
+    pub(super) lane: Lane,
 }
 
 /// What a reader gets.
@@ -98,7 +107,7 @@ impl Stream {
             deadline: *deadline,
             received: Mutex::new(Received { receiving, pulse }),
             readable: AtomicWaker::new(),
-            sending: Mutex::new(Sending::new(end, mux, link.crc)),
+            sending: Mutex::new(Outgoing { sending: Sending::new(end, mux, link.crc), lane: Lane::Prompt }),
             credits: Semaphore::new(usize::try_from(credits).unwrap_or(0)),
             ahead: link.capabilities.contains(Capabilities::CREDITS).then(Mutex::default),
             changed: Notify::new(),
@@ -212,8 +221,10 @@ impl Stream {
     }
 
     /// The opening is queued. Until then the remote is told nothing.
-    pub(crate) fn on_sent(&self) {
-        self.sending().on_sent();
+    pub(crate) fn on_sent(&self, lane: Lane) {
+        let mut out = self.sending();
+        out.sending.on_sent();
+        out.lane = lane;
     }
 
     /// The call has ended.
@@ -282,7 +293,7 @@ impl Stream {
 
     /// Pings the other end if it is time to. Gives whether it is still there.
     pub(crate) fn on_tick(&self, link: &Link, now: std::time::Instant, moved: Moved) -> PulseBeat {
-        if !self.sending().is_known() {
+        if !self.sending().sending.is_known() {
             return PulseBeat::Nothing;
         }
         let counted = link.capabilities.contains(Capabilities::CREDITS);
@@ -296,9 +307,9 @@ impl Stream {
         let beat = pulse.on_tick(heard, now);
         drop(received);
         if beat == PulseBeat::Ping {
-            let mut sending = self.sending();
-            if let Some(header) = sending.on_ping() {
-                link.send_own(header, &Trailer::default());
+            let mut out = self.sending();
+            if let Some(header) = out.sending.on_ping() {
+                link.send_own(header, &Trailer::default(), out.lane);
             }
         }
         beat
@@ -312,7 +323,7 @@ impl Stream {
         self.received.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn sending(&self) -> MutexGuard<'_, Sending> {
+    pub(super) fn sending(&self) -> MutexGuard<'_, Outgoing> {
         self.sending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

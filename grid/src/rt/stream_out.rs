@@ -3,14 +3,12 @@
 use std::pin::pin;
 
 use tokio::sync::{SemaphorePermit, TryAcquireError};
-use tokio::time::timeout_at;
 
-use super::ended::Ended;
 use super::link::Link;
-use super::outbox::{Closed, NoRoom, Room};
-use super::stream::Stream;
-use crate::proto::{Credits, End, Reply, Size};
-use crate::wire::{Capabilities, Header, Op, PayloadBuf, Pong, RefusalReason, Trailer};
+use super::outbox::{Closed, Lane, NoRoom, Room};
+use super::stream::{Outgoing, Stream};
+use crate::proto::{Credits, Reply, Size};
+use crate::wire::{Capabilities, EncodedFrame, Header, Op, PayloadBuf, Pong, RefusalReason, Trailer};
 
 /// What a sender waits for in vain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,12 +39,9 @@ impl Stream {
             Err(NotSent::Ended) => return Err(StreamEnded),
             Err(NotSent::Wait(item)) => item,
         };
-        let allowed = async {
-            self.not_too_far().await?;
-            let credit = self.credits.acquire().await.map_err(|_| StreamEnded)?;
-            Ok((credit, self.room(link, item.len()).await?))
-        };
-        let (credit, room) = self.in_time(link, allowed).await?;
+        self.not_too_far().await?;
+        let credit = self.credits.acquire().await.map_err(|_| StreamEnded)?;
+        let room = self.room(link, item.len()).await?;
         self.queue(item, credit, room)
     }
 
@@ -60,7 +55,8 @@ impl Stream {
             Err(TryAcquireError::NoPermits) => return Err(NotSent::Wait(item)),
             Err(TryAcquireError::Closed) => return Err(NotSent::Ended),
         };
-        match link.outbox.try_room(item.len() + FRAME_BYTES) {
+        let len = item.len() + FRAME_BYTES;
+        match link.outbox.try_room(len, self.lane(len)) {
             Ok(room) => self.queue(item, credit, room).map_err(|StreamEnded| NotSent::Ended),
             Err(NoRoom::Full) => Err(NotSent::Wait(item)),
             Err(NoRoom::Closed) => Err(NotSent::Ended),
@@ -69,15 +65,15 @@ impl Stream {
 
     fn queue(&self, item: PayloadBuf, credit: SemaphorePermit<'_>, room: Room<'_>) -> Result<(), StreamEnded> {
         let size = if item.is_empty() { Size::Empty } else { Size::Some };
-        let mut sending = self.sending();
+        let mut out = self.sending();
         // Looked at with the lock held: after its end nothing of a call goes out.
-        let header = if self.credits.is_closed() { None } else { sending.on_item(size) };
+        let header = if self.credits.is_closed() { None } else { out.sending.on_item(size) };
         let header = header.ok_or(StreamEnded)?;
         credit.forget();
         if let Some(mut ahead) = self.ahead() {
             ahead.on_item(item.len());
         }
-        Ok(room.push(item.seal(header, &Trailer::default(), None))?)
+        out.push(room, item.seal(header, &Trailer::default(), None))
     }
 
     /// The caller's items have ended.
@@ -85,16 +81,22 @@ impl Stream {
     /// # Cancel safety
     /// Dropped before its end, it has sent nothing.
     pub(crate) async fn finish(&self, link: &Link) -> Result<(), StreamEnded> {
-        let room = self.in_time(link, self.room(link, 0)).await?;
-        let mut sending = self.sending();
-        let header = if self.credits.is_closed() { None } else { sending.on_finish() };
+        let room = self.room(link, 0).await?;
+        let mut out = self.sending();
+        let header = if self.credits.is_closed() { None } else { out.sending.on_finish() };
         let frame = PayloadBuf::with_capacity(0).seal(header.ok_or(StreamEnded)?, &Trailer::default(), None);
-        Ok(room.push(frame)?)
+        out.push(room, frame)
+    }
+
+    /// The lane of a frame of so many bytes.
+    fn lane(&self, len: usize) -> Lane {
+        self.sending().lane_of(len, self.mux)
     }
 
     /// Waits for room for a payload of so many bytes, for as long as the call goes on.
     async fn room<'a>(&self, link: &'a Link, len: usize) -> Result<Room<'a>, StreamEnded> {
-        let mut room = pin!(link.outbox.room(len + FRAME_BYTES));
+        let len = len + FRAME_BYTES;
+        let mut room = pin!(link.outbox.room(len, self.lane(len)));
         loop {
             let changed = self.changed.notified();
             if self.is_over() {
@@ -123,28 +125,13 @@ impl Stream {
         }
     }
 
-    async fn in_time<T>(
-        &self,
-        link: &Link,
-        waits: impl Future<Output = Result<T, StreamEnded>>,
-    ) -> Result<T, StreamEnded> {
-        match (self.end(), self.deadline) {
-            (End::Caller, Some(deadline)) => timeout_at(deadline, waits).await.unwrap_or_else(|_| {
-                self.cancel(link, Ended::Deadline);
-                Err(StreamEnded)
-            }),
-            // A handler is dropped at its deadline, wherever it waits.
-            (End::Handler, _) | (End::Caller, None) => waits.await,
-        }
-    }
-
     /// Gives credits to the other end.
     pub(super) fn grant(&self, link: &Link, credits: Credits) {
         let counted = link.capabilities.contains(Capabilities::CREDITS).then_some(credits.count);
         for _ in 0..credits.frames {
-            let mut sending = self.sending();
-            if let Some(header) = sending.on_credits() {
-                link.send_own(header, &Trailer { credits: counted, ..Trailer::default() });
+            let mut out = self.sending();
+            if let Some(header) = out.sending.on_credits() {
+                link.send_own(header, &Trailer { credits: counted, ..Trailer::default() }, out.lane);
             }
         }
     }
@@ -166,14 +153,14 @@ impl Stream {
         };
         let room = self.room(link, payload.len()).await?;
         ready();
-        let mut sending = self.sending();
-        let header = if self.credits.is_closed() { None } else { sending.on_end(flags) };
+        let mut out = self.sending();
+        let header = if self.credits.is_closed() { None } else { out.sending.on_end(flags) };
         let header = header.ok_or(StreamEnded)?;
         if let Some(credit) = credit {
             credit.forget();
         }
-        room.push(payload.seal(header, &trailer, None))?;
-        drop(sending);
+        out.push(room, payload.seal(header, &trailer, None))?;
+        drop(out);
         if !counted {
             self.send_disconnect(link);
         }
@@ -182,21 +169,21 @@ impl Stream {
 
     /// Ends a call whose caller broke the rules, in the words of v1.
     pub(crate) fn refuse(&self, link: &Link, reason: RefusalReason, text: &str) {
-        let mut sending = self.sending();
+        let mut out = self.sending();
         let failed = Reply::Failed(reason, text.into());
         let (flags, payload, trailer) = failed.of_stream(link.capabilities.contains(Capabilities::CREDITS));
-        if let Some(header) = sending.on_end(flags) {
-            link.send_control(payload.seal(header, &trailer, None));
-            drop(sending);
+        if let Some(header) = out.sending.on_end(flags) {
+            link.send_control(payload.seal(header, &trailer, None), out.lane);
+            drop(out);
             self.send_disconnect(link);
         }
     }
 
     /// Tells the other end without a word that the call is over, if it knows of it.
     pub(crate) fn send_disconnect(&self, link: &Link) {
-        let sending = self.sending();
-        if let Some(header) = sending.disconnect() {
-            link.send_own(header, &Trailer::default());
+        let out = self.sending();
+        if let Some(header) = out.sending.disconnect() {
+            link.send_own(header, &Trailer::default(), out.lane);
         }
     }
 
@@ -205,7 +192,22 @@ impl Stream {
         let mut payload = PayloadBuf::new();
         Pong { error, ..Pong::default() }.put(payload.writer());
         let header = Header { seq: ping.seq, ..Header::new(Op::Pong, self.mux, link.crc) };
-        link.send_control(payload.seal(header, &Trailer::default(), None));
+        link.send_control(payload.seal(header, &Trailer::default(), None), Lane::Prompt);
+    }
+}
+
+impl Outgoing {
+    /// The lane of the next frame, which has so many bytes.
+    fn lane_of(&self, len: usize, mux: u64) -> Lane {
+        match self.lane {
+            Lane::Prompt => Lane::of(len, mux),
+            Lane::Bulk { .. } => self.lane,
+        }
+    }
+
+    fn push(&mut self, room: Room<'_>, frame: EncodedFrame) -> Result<(), StreamEnded> {
+        self.lane = self.lane_of(frame.len(), self.sending.mux());
+        Ok(room.push(frame, self.lane)?)
     }
 }
 

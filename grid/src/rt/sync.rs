@@ -2,7 +2,7 @@
 //! their steps (`models.rs`). A semaphore of tokio is one step to it.
 
 #[cfg(not(all(test, grid_loom)))]
-pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 #[cfg(not(all(test, grid_loom)))]
 pub(crate) use std::sync::{Mutex, MutexGuard};
 
@@ -12,7 +12,7 @@ pub(crate) use futures_util::task::AtomicWaker;
 #[cfg(all(test, grid_loom))]
 pub(crate) use self::under_loom::AtomicWaker;
 #[cfg(all(test, grid_loom))]
-pub(crate) use loom::sync::atomic::{AtomicUsize, Ordering};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 #[cfg(all(test, grid_loom))]
 pub(crate) use loom::sync::{Mutex, MutexGuard};
 

@@ -6,13 +6,14 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::ended::Ended;
 use super::slots::{Slot, Slots};
 use super::stream::{Stream, Verdict};
-use super::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
+use super::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering};
 use crate::error::LinkError;
-use crate::proto::{Cancel, ClientCall};
+use crate::proto::outcome;
 use crate::wire::{Capabilities, Frame};
 
 /// Slots of waiting calls, in shards. A mux id names its slot, so that an answer finds its call by an index:
@@ -24,6 +25,9 @@ use crate::wire::{Capabilities, Frame};
 /// The generation guards a slot that was used again, and starts at random: an answer to a call of an earlier link or
 /// process meets no call.
 ///
+/// Deadlines are watched by the driver: each shard knows of a time before which none of its calls has to end, and is
+/// looked through then.
+///
 /// The slot of a single request is vacated by the one who made the call, in [`poll`](Self::poll) or
 /// [`cancel`](Self::cancel). All that can end it happens under the lock of its shard, so it ends once. A stream has a
 /// lock of its own; its slot is vacated by whatever ends it first.
@@ -32,6 +36,8 @@ pub(crate) struct Table {
     shard_bits: u32,
     in_flight: AtomicUsize,
     in_flight_max: usize,
+    /// A call has to end before the driver will look.
+    earlier: AtomicBool,
     idle: Notify,
 }
 
@@ -45,6 +51,13 @@ pub(crate) enum NoSlot {
     /// As many calls as may be are in flight.
     Full(usize),
     Closed(LinkError),
+}
+
+/// What a call was that is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cancelled {
+    Waiting,
+    HadEnded,
 }
 
 /// Whether a frame met a call that waits.
@@ -66,13 +79,14 @@ impl Table {
             shard_bits: shards.trailing_zeros(),
             in_flight: AtomicUsize::new(0),
             in_flight_max,
+            earlier: AtomicBool::new(false),
             idle: Notify::new(),
         }
     }
 
-    /// Begins a single request, and gives its mux id.
-    pub(crate) fn insert(&self) -> Result<u64, NoSlot> {
-        self.occupy(|mux, generation| (mux, Slot::Waiting { generation, call: ClientCall::new(), waker: None }))
+    /// Begins a single request, and gives its mux id. `waker` is woken when it has ended.
+    pub(crate) fn insert(&self, deadline: Option<Instant>, waker: Waker) -> Result<u64, NoSlot> {
+        self.occupy(|mux, generation| (mux, Slot::Waiting { generation, deadline, waker }))
     }
 
     /// Begins a stream, which is made with its mux id.
@@ -99,18 +113,13 @@ impl Table {
         let (index, generation) = slots.vacant();
         let place = (u64::from(index) << self.shard_bits) | u64::try_from(shard).unwrap_or(0);
         let (made, slot) = fill((u64::from(generation) << PLACE_BITS) | place, generation);
+        let deadline = slot.deadline();
         slots.put(index, slot);
-        Ok(made)
-    }
-
-    /// The request of this call was queued.
-    pub(crate) fn on_sent(&self, mux: u64) {
-        if let Some((shard, index, generation)) = self.place(mux)
-            && let Some(Slot::Waiting { generation: current, call, .. }) = self.lock(shard).slots.get_mut(index)
-            && *current == generation
-        {
-            call.on_sent();
+        if deadline.is_some_and(|deadline| slots.earliest.is_none_or(|earliest| deadline < earliest)) {
+            slots.earliest = deadline;
+            self.earlier.store(true, Ordering::Relaxed);
         }
+        Ok(made)
     }
 
     /// Waits for the end of a call, and vacates its slot.
@@ -118,12 +127,12 @@ impl Table {
         let Some((shard, index, _)) = self.place(mux) else { unreachable!("a mux id that this table gave out") };
         let mut slots = self.lock(shard);
         if let Some(Slot::Waiting { waker, .. }) = slots.slots.get(index) {
-            if waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            if waker.will_wake(cx.waker()) {
                 return Poll::Pending;
             }
             drop(slots);
             // Cloning and dropping a waker may run anything, so both happen without the lock.
-            let mut swapped = Some(cx.waker().clone());
+            let mut swapped = cx.waker().clone();
             slots = self.lock(shard);
             if let Some(Slot::Waiting { waker, .. }) = slots.slots.get_mut(index) {
                 std::mem::swap(waker, &mut swapped);
@@ -146,15 +155,60 @@ impl Table {
         }
     }
 
-    /// Gives a call up, and vacates its slot. Tells what the remote must hear; `None` if the call had ended.
-    pub(crate) fn cancel(&self, mux: u64) -> Option<Cancel> {
-        let (shard, index, _) = self.place(mux)?;
+    /// Gives a call up, and vacates its slot.
+    pub(crate) fn cancel(&self, mux: u64) -> Cancelled {
+        let Some((shard, index, _)) = self.place(mux) else { return Cancelled::HadEnded };
         let slot = self.lock(shard).vacate(index);
         self.leave();
         match slot {
-            Slot::Waiting { call, .. } => Some(call.on_cancel()),
-            Slot::Ended(_) | Slot::Vacant | Slot::Stream { .. } => None,
+            Slot::Waiting { .. } => Cancelled::Waiting,
+            Slot::Ended(_) | Slot::Vacant | Slot::Stream { .. } => Cancelled::HadEnded,
         }
+    }
+
+    /// Whether [`next_deadline`](Self::next_deadline) has become earlier, or never was looked at.
+    pub(crate) fn is_earlier(&self) -> bool {
+        self.earlier.load(Ordering::Relaxed)
+    }
+
+    /// When to call [`expire`](Self::expire) next.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        // It is set with the lock of a shard held: either that shard is seen below as it was left, or it is set again.
+        self.earlier.store(false, Ordering::Relaxed);
+        (0..self.shards.len()).filter_map(|shard| self.lock(shard).earliest).min()
+    }
+
+    /// Ends the single requests whose deadlines have passed. Gives the streams of which that is true.
+    pub(crate) fn expire(&self, now: Instant) -> Vec<Arc<Stream>> {
+        let mut streams = Vec::new();
+        for shard in 0..self.shards.len() {
+            let mut slots = self.lock(shard);
+            if slots.earliest.is_none_or(|earliest| earliest > now) {
+                continue;
+            }
+            let mut wakers = Vec::new();
+            let mut earliest: Option<Instant> = None;
+            for slot in &mut slots.slots {
+                let Some(deadline) = slot.deadline() else { continue };
+                if deadline > now {
+                    earliest = Some(earliest.map_or(deadline, |earliest| earliest.min(deadline)));
+                    continue;
+                }
+                match slot {
+                    Slot::Waiting { .. } => {
+                        if let Slot::Waiting { waker, .. } = std::mem::replace(slot, Slot::Ended(Ended::Deadline)) {
+                            wakers.push(waker);
+                        }
+                    }
+                    Slot::Stream { stream, .. } => streams.push(Arc::clone(stream)),
+                    Slot::Ended(_) | Slot::Vacant => {}
+                }
+            }
+            slots.earliest = earliest;
+            drop(slots);
+            wakers.into_iter().for_each(Waker::wake);
+        }
+        streams
     }
 
     /// A stream has ended. Nothing happens if that was known.
@@ -187,23 +241,20 @@ impl Table {
         let Some((shard, index, wanted)) = self.place(frame.head.mux) else { return Met::Nobody };
         let mut slots = self.lock(shard);
         let Some(slot) = slots.slots.get_mut(index) else { return Met::Nobody };
-        let (generation, call, waker) = match slot {
-            Slot::Waiting { generation, call, waker } => (generation, call, waker),
+        match slot {
+            Slot::Waiting { generation, .. } if *generation == wanted => {}
             Slot::Stream { generation, stream } if *generation == wanted => {
                 let stream = Arc::clone(stream);
                 drop(slots);
                 return self.on_stream_frame(stream, frame, message, peer);
             }
-            Slot::Stream { .. } | Slot::Ended(_) | Slot::Vacant => return Met::Nobody,
-        };
-        if *generation != wanted {
-            return Met::Nobody;
+            Slot::Waiting { .. } | Slot::Stream { .. } | Slot::Ended(_) | Slot::Vacant => return Met::Nobody,
         }
-        if let Some(outcome) = call.on_frame(frame) {
-            let waker = waker.take();
-            *slot = Slot::Ended(Ended::from_outcome(outcome, |payload| message.slice_ref(payload)));
+        if let Some(outcome) = outcome(frame) {
+            let ended = Ended::from_outcome(outcome, |payload| message.slice_ref(payload));
+            let slot = std::mem::replace(slot, Slot::Ended(ended));
             drop(slots);
-            if let Some(waker) = waker {
+            if let Slot::Waiting { waker, .. } = slot {
                 waker.wake();
             }
         }
@@ -231,9 +282,10 @@ impl Table {
             slots.closed.get_or_insert_with(|| why.clone());
             let mut wakers = Vec::new();
             for slot in &mut slots.slots {
-                if let Slot::Waiting { waker, .. } = slot {
-                    wakers.extend(waker.take());
-                    *slot = Slot::Ended(Ended::Link(why.clone()));
+                if matches!(slot, Slot::Waiting { .. })
+                    && let Slot::Waiting { waker, .. } = std::mem::replace(slot, Slot::Ended(Ended::Link(why.clone())))
+                {
+                    wakers.push(waker);
                 }
             }
             drop(slots);
@@ -298,11 +350,17 @@ const PLACE_BITS: u32 = 24;
 const SHARDS_MAX: usize = 16;
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::wire::{Flags, Header, Op, PayloadBuf, Trailer};
 
     fn table() -> Table {
         Table::new(4, 1000, u32::MAX - 2)
+    }
+
+    fn insert(table: &Table) -> Result<u64, NoSlot> {
+        table.insert(None, Waker::noop().clone())
     }
 
     fn answer(mux: u64, payload: &[u8]) -> Bytes {
@@ -321,8 +379,7 @@ mod tests {
     #[test]
     fn an_answer_finds_its_call_and_a_second_one_finds_nobody() {
         let table = table();
-        let mux = table.insert().unwrap();
-        table.on_sent(mux);
+        let mux = insert(&table).unwrap();
         assert!(poll(&table, mux).is_pending());
         assert!(matches!(deliver(&table, &answer(mux, b"one")), Met::Call));
         assert!(matches!(deliver(&table, &answer(mux, b"two")), Met::Nobody));
@@ -333,10 +390,9 @@ mod tests {
     #[test]
     fn a_late_answer_does_not_meet_the_next_call_in_the_same_slot() {
         let table = table();
-        let first = table.insert().unwrap();
-        table.on_sent(first);
-        assert_eq!(table.cancel(first), Some(Cancel::Tell));
-        let second = table.insert().unwrap();
+        let first = insert(&table).unwrap();
+        assert_eq!(table.cancel(first), Cancelled::Waiting);
+        let second = insert(&table).unwrap();
         assert_ne!(first, second);
         assert!(matches!(deliver(&table, &answer(first, b"late")), Met::Nobody));
         assert!(poll(&table, second).is_pending());
@@ -348,7 +404,7 @@ mod tests {
         let table = table();
         let mut seen = std::collections::HashSet::new();
         for _ in 0..8 {
-            let mux = table.insert().unwrap();
+            let mux = insert(&table).unwrap();
             assert_ne!(mux, 0);
             assert!(seen.insert(mux));
             table.cancel(mux);
@@ -358,36 +414,58 @@ mod tests {
     #[test]
     fn ids_of_other_tables_and_of_v1_peers_meet_nobody() {
         let table = table();
-        let mux = table.insert().unwrap();
+        let mux = insert(&table).unwrap();
         for stranger in [0, 1, mux ^ 1, mux + 1, mux + (1 << 24), u64::MAX] {
             assert!(matches!(deliver(&table, &answer(stranger, b"x")), Met::Nobody));
         }
         table.cancel(mux);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn deadlines_end_their_calls_and_no_others() {
+        let table = table();
+        let now = Instant::now();
+        let at = |millis| Some(now + Duration::from_millis(millis));
+        let begin = |deadline| table.insert(deadline, Waker::noop().clone()).unwrap();
+        assert!(!table.is_earlier());
+        let (late, soon, never) = (begin(at(50)), begin(at(20)), begin(None));
+        assert!(table.is_earlier());
+        assert_eq!(table.next_deadline(), at(20));
+        table.expire(now);
+        assert!(poll(&table, soon).is_pending());
+        table.expire(now + Duration::from_millis(20));
+        assert!(matches!(poll(&table, soon), Poll::Ready(Ended::Deadline)));
+        assert!(!table.is_earlier());
+        assert_eq!(table.next_deadline(), at(50));
+        table.expire(now + Duration::from_millis(60));
+        assert!(matches!(poll(&table, late), Poll::Ready(Ended::Deadline)));
+        assert_eq!(table.next_deadline(), None);
+        assert!(poll(&table, never).is_pending());
+        table.cancel(never);
+    }
+
     #[test]
     fn closing_ends_every_call_once_and_lets_none_begin() {
         let table = table();
-        let waiting = table.insert().unwrap();
-        let answered = table.insert().unwrap();
-        table.on_sent(answered);
+        let waiting = insert(&table).unwrap();
+        let answered = insert(&table).unwrap();
         deliver(&table, &answer(answered, b"x"));
         table.close(&LinkError::Dead);
         assert!(matches!(poll(&table, waiting), Poll::Ready(Ended::Link(LinkError::Dead))));
         assert!(matches!(poll(&table, answered), Poll::Ready(Ended::Answer(_))));
-        assert!(matches!(table.insert(), Err(NoSlot::Closed(LinkError::Dead))));
+        assert!(matches!(insert(&table), Err(NoSlot::Closed(LinkError::Dead))));
         assert_eq!(table.in_flight(), 0);
     }
 
     #[test]
     fn the_excess_is_refused_and_a_burst_keeps_no_memory() {
         let table = Table::new(1, 500, 0);
-        let calls: Vec<u64> = (0..500).map(|_| table.insert().unwrap()).collect();
-        assert!(matches!(table.insert(), Err(NoSlot::Full(500))));
+        let calls: Vec<u64> = (0..500).map(|_| insert(&table).unwrap()).collect();
+        assert!(matches!(insert(&table), Err(NoSlot::Full(500))));
         for mux in calls {
             table.cancel(mux);
         }
         assert_eq!(table.lock(0).slots.capacity(), 0);
-        assert!(table.insert().is_ok());
+        assert!(insert(&table).is_ok());
     }
 }

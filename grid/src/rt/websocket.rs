@@ -177,13 +177,8 @@ fn on_control(control: Control, payload: Bytes) -> Result<Received, LinkError> {
 
 /// Appends a frame: the payload is what `put` appends, and is `len` bytes long.
 pub(crate) fn put_frame(out: &mut Vec<u8>, opcode: OpCode, masks: Masks, len: usize, put: impl FnOnce(&mut Vec<u8>)) {
-    let mask = match masks {
-        Masks::Yes => Some(fastrand::u32(..).to_ne_bytes()),
-        Masks::No => None,
-    };
-    let header = FrameHeader { opcode, mask, ..FrameHeader::default() };
     out.reserve(HEADER_MAX + len);
-    header.format(u64::try_from(len).unwrap_or(u64::MAX), out).expect("a Vec takes all that is written to it");
+    let mask = put_header(out, opcode, masks, len);
     let start = out.len();
     put(out);
     debug_assert_eq!(out.len() - start, len);
@@ -192,8 +187,19 @@ pub(crate) fn put_frame(out: &mut Vec<u8>, opcode: OpCode, masks: Masks, len: us
     }
 }
 
+/// Appends the header of a frame whose payload is `len` bytes long, and gives what that is to be masked with.
+pub(crate) fn put_header(out: &mut Vec<u8>, opcode: OpCode, masks: Masks, len: usize) -> Option<[u8; 4]> {
+    let mask = match masks {
+        Masks::Yes => Some(fastrand::u32(..).to_ne_bytes()),
+        Masks::No => None,
+    };
+    let header = FrameHeader { opcode, mask, ..FrameHeader::default() };
+    header.format(u64::try_from(len).unwrap_or(u64::MAX), out).expect("a Vec takes all that is written to it");
+    mask
+}
+
 /// Eight bytes at a time.
-fn apply_mask(payload: &mut [u8], [a, b, c, d]: [u8; 4]) {
+pub(crate) fn apply_mask(payload: &mut [u8], [a, b, c, d]: [u8; 4]) {
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
     let (words, rest) = payload.as_chunks_mut::<8>();
     for word in words {

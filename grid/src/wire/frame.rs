@@ -252,9 +252,14 @@ impl PayloadBuf {
 
     pub(crate) fn with_capacity(len: usize) -> Self {
         let tail = SubrouteId::LEN + 4;
-        let mut buf = Vec::with_capacity(Self::HEADROOM + len + tail);
-        buf.resize(Self::HEADROOM, 0);
-        Self { buf }
+        Self::in_memory(Vec::with_capacity(Self::HEADROOM + len + tail))
+    }
+
+    /// In the memory of something that is not needed any more.
+    pub(crate) fn in_memory(mut memory: Vec<u8>) -> Self {
+        memory.clear();
+        memory.resize(Self::HEADROOM, 0);
+        Self { buf: memory }
     }
 
     pub(crate) fn copy_from(payload: &[u8]) -> Self {
@@ -321,6 +326,15 @@ pub(crate) struct EncodedFrame {
 impl EncodedFrame {
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.buf.get(self.start..).unwrap_or_default()
+    }
+
+    /// The memory, for something else.
+    pub(crate) fn into_memory(self) -> Vec<u8> {
+        self.buf
+    }
+
+    pub(crate) fn as_bytes_mut(&mut self) -> &mut [u8] {
+        self.buf.get_mut(self.start..).unwrap_or_default()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -3,64 +3,100 @@
 use super::frame::{Flags, Frame, Header, Op};
 use super::msgpack::{DecodeError, Reader, put_bin};
 
-/// Collects encoded frames for one message. One frame goes out as itself, several as a merge.
-#[derive(Debug)]
-pub(crate) struct Merge<'a> {
-    frames: Vec<&'a [u8]>,
-    /// Of the frames, each with its header in a merge.
-    bytes: usize,
-    bytes_max: usize,
+/// Encoded frames one behind the other, each as an element of a merge, so that a message is made of any run of them without
+/// a look at each. What goes in comes out in order, in as few messages as the rules of merging allow.
+#[derive(Debug, Default)]
+pub(crate) struct Pack {
+    elements: Vec<u8>,
+    /// The length of each element.
+    lens: Vec<usize>,
+    /// How many elements have been given out, and their bytes.
+    given: (usize, usize),
 }
 
-impl<'a> Merge<'a> {
+/// One message of a [`Pack`]: a lone frame as itself, several as a merge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Message<'a> {
+    One(&'a [u8]),
+    Many { count: u32, elements: &'a [u8] },
+}
+
+impl Pack {
     /// v1 peers put up to 51 frames in one message.
     const FRAMES_MAX: usize = 51;
     /// v1 peers stop adding to a merge near this size.
     const BYTES_MAX: usize = 31 * 1024;
 
-    /// `message_bytes_max` is what a message may be at all.
-    pub(crate) fn new(message_bytes_max: usize) -> Self {
-        Self { frames: Vec::new(), bytes: 0, bytes_max: message_bytes_max.min(Self::BYTES_MAX) }
+    pub(crate) fn push(&mut self, frame: &[u8]) {
+        let before = self.elements.len();
+        put_bin(&mut self.elements, frame);
+        self.lens.push(self.elements.len() - before);
     }
 
-    /// Whether one more frame of this length may join. The first always may.
-    pub(crate) fn has_room(&self, len: usize) -> bool {
-        let bytes = OUTER_LEN + self.bytes + bin_header_len(len) + len;
-        self.frames.is_empty() || (self.frames.len() < Self::FRAMES_MAX && bytes <= self.bytes_max)
-    }
-
-    pub(crate) fn push(&mut self, frame: &'a [u8]) {
-        self.bytes += bin_header_len(frame.len()) + frame.len();
-        self.frames.push(frame);
-    }
-
+    /// Nothing is left to be given out.
     pub(crate) fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        self.given.0 == self.lens.len()
     }
 
+    /// Bytes that are left, with a header for each frame.
+    pub(crate) fn bytes(&self) -> usize {
+        self.elements.len() - self.given.1
+    }
+
+    /// The next message. `message_bytes_max` is what a message may be at all.
+    pub(crate) fn next_message(&mut self, message_bytes_max: usize) -> Option<Message<'_>> {
+        let bytes_max = message_bytes_max.min(Self::BYTES_MAX) - OUTER_LEN;
+        let (first, start) = self.given;
+        let lens = self.lens.get(first..)?;
+        let mut bytes = *lens.first()?;
+        let mut count = 1;
+        for len in lens.iter().take(Self::FRAMES_MAX).skip(1) {
+            if bytes + len > bytes_max {
+                break;
+            }
+            bytes += len;
+            count += 1;
+        }
+        self.given = (first + count, start + bytes);
+        let elements = self.elements.get(start..start + bytes)?;
+        Some(match u32::try_from(count) {
+            Ok(count @ 2..) => Message::Many { count, elements },
+            _ => Message::One(elements.get(bin_header_len(elements)..).unwrap_or_default()),
+        })
+    }
+
+    /// Forgets what was given out, which is all of it, and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        debug_assert!(self.is_empty(), "what was not given out would be lost");
+        self.elements.clear();
+        self.lens.clear();
+        self.given = (0, 0);
+    }
+
+    /// Gives the memory back, unless it is in use.
+    pub(crate) fn shrink(&mut self) {
+        if self.is_empty() {
+            *self = Self::default();
+        }
+    }
+}
+
+impl Message<'_> {
     /// How long the message is that [`put`](Self::put) appends.
     pub(crate) fn encoded_len(&self) -> usize {
-        match self.frames.as_slice() {
-            [only] => only.len(),
-            _ => OUTER_LEN + self.bytes,
+        match self {
+            Self::One(frame) => frame.len(),
+            Self::Many { elements, .. } => OUTER_LEN + elements.len(),
         }
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.frames.clear();
-        self.bytes = 0;
-    }
-
-    /// Appends the message.
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
-        if let [only] = self.frames.as_slice() {
-            out.extend_from_slice(only);
-            return;
-        }
-        let count = u32::try_from(self.frames.len()).unwrap_or(u32::MAX);
-        Header { seq: count, ..Header::new(Op::Merged, 0, Flags::NONE) }.put(out, 0);
-        for frame in &self.frames {
-            put_bin(out, frame);
+        match *self {
+            Self::One(frame) => out.extend_from_slice(frame),
+            Self::Many { count, elements } => {
+                Header { seq: count, ..Header::new(Op::Merged, 0, Flags::NONE) }.put(out, 0);
+                out.extend_from_slice(elements);
+            }
         }
     }
 }
@@ -80,10 +116,11 @@ pub(crate) fn elements<'a>(merged: &Frame<'a>) -> impl Iterator<Item = Result<&'
     })
 }
 
-fn bin_header_len(len: usize) -> usize {
-    match len {
-        0..=0xff => 2,
-        0x100..=0xffff => 3,
+/// Of an element that [`Pack::push`] wrote.
+fn bin_header_len(element: &[u8]) -> usize {
+    match element.first() {
+        Some(0xc4) => 2,
+        Some(0xc5) => 3,
         _ => 5,
     }
 }
@@ -96,24 +133,44 @@ mod tests {
     use super::super::hello::Capabilities;
     use super::*;
 
+    fn messages(sizes: &[usize], message_bytes_max: usize) -> Vec<Vec<u8>> {
+        let mut pack = Pack::default();
+        sizes.iter().for_each(|size| pack.push(&vec![1; *size]));
+        let mut messages = Vec::new();
+        while let Some(message) = pack.next_message(message_bytes_max) {
+            let mut out = Vec::new();
+            message.put(&mut out);
+            assert_eq!(out.len(), message.encoded_len(), "{sizes:?}");
+            messages.push(out);
+        }
+        assert!(pack.is_empty() && pack.bytes() == 0);
+        messages
+    }
+
+    #[test]
+    fn a_lone_frame_goes_as_itself_and_several_as_a_merge() {
+        for size in [0, 5, 255, 256, 65_535, 65_536] {
+            assert_eq!(messages(&[size], usize::MAX), [vec![1; size]]);
+        }
+        let merged = [0x97, 0, 2, 0, 0, 17, 0, 0xc4, 0, 0xc4, 1, 1, 0xc4, 0];
+        assert_eq!(messages(&[1, 0], usize::MAX), [merged]);
+    }
+
+    #[test]
+    fn a_merge_ends_at_51_frames_at_31_kib_and_at_what_a_message_may_be() {
+        let lens = |messages: Vec<Vec<u8>>| messages.iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(lens(messages(&[0; 103], usize::MAX)), [9 + 51 * 2, 9 + 51 * 2, 0]);
+        assert_eq!(lens(messages(&[10_000, 10_000, 20_000], usize::MAX)), [9 + 2 * 10_003, 20_000]);
+        assert_eq!(lens(messages(&[500, 500, 500], 1024)), [9 + 2 * 503, 500]);
+        assert_eq!(lens(messages(&[400, 400, 40_000], 1024)), [9 + 2 * 403, 40_000]);
+    }
+
     #[test]
     fn elements_end_after_the_first_bad_one() {
         let bytes = [0x97, 0, 3, 0, 0, 17, 0, 0xc4, 0, 0xc4, 1, 0xaa, 0xc4, 9, 1];
         let frame = Frame::decode(&bytes, Capabilities::V1).unwrap();
         let found: Vec<_> = elements(&frame).collect();
         assert_eq!(found, [Ok(&[0xaa][..]), Err(DecodeError::Truncated("an element of a merge"))]);
-    }
-
-    #[test]
-    fn the_length_is_known_before_the_bytes() {
-        for sizes in [&[5][..], &[5, 300], &[0; 51], &[255, 256, 65_535, 65_536]] {
-            let frames: Vec<Vec<u8>> = sizes.iter().map(|size| vec![1; *size]).collect();
-            let mut merge = Merge::new(usize::MAX);
-            frames.iter().for_each(|frame| merge.push(frame));
-            let mut out = Vec::new();
-            merge.put(&mut out);
-            assert_eq!(out.len(), merge.encoded_len(), "{sizes:?}");
-        }
     }
 
     #[test]

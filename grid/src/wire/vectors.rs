@@ -76,14 +76,14 @@ fn assert_merge(name: &str, merged: &Frame<'_>, vector: &Value, bytes: &[u8]) {
     let found: Vec<&[u8]> = elements(merged).collect::<Result<_, _>>().unwrap();
     let wanted = list(&vector["decoded"], "merged");
     assert_eq!(found.len(), wanted.len(), "{name}");
-    let mut merge = Merge::new(usize::MAX);
+    let mut pack = Pack::default();
     for (element, wanted) in found.iter().zip(wanted) {
         assert_eq!(*element, hex_of(wanted, "hex"), "{name}");
         assert_tuple(name, &Frame::decode(element, Capabilities::V1).unwrap(), wanted);
-        merge.push(element);
+        pack.push(element);
     }
     let mut out = Vec::new();
-    merge.put(&mut out);
+    pack.next_message(usize::MAX).unwrap().put(&mut out);
     assert_eq!(out, bytes, "{name}");
 }
 

@@ -80,8 +80,9 @@ async fn openings_that_are_given_up_before_they_are_sent_leave_nothing() {
     let small = |builder: ManagerBuilder| builder.limits(|limits| limits.outbox_bytes_max = 4 << 10);
     let (left, right) = network.pair(small, serve).await;
     network.freeze();
-    // One fills the link, the other the outbox.
-    let filling = [(); 2].map(|()| tokio::spawn(only(&left).single(probe::ECHO, vec![7; 200 << 10]).into_future()));
+    // One fills the link, the others the room for large frames and that for small ones.
+    let filling = [200 << 10, 200 << 10, 1 << 10];
+    let filling = filling.map(|len| (len, tokio::spawn(only(&left).single(probe::ECHO, vec![7; len]).into_future())));
     settle().await;
     let before = only(&left).stats().queued_bytes;
     for _ in 0..1000 {
@@ -91,8 +92,8 @@ async fn openings_that_are_given_up_before_they_are_sent_leave_nothing() {
     assert_eq!(only(&left).stats().queued_bytes, before);
 
     network.thaw();
-    for call in filling {
-        assert_eq!(within(call).await.expect("no panic").map(|answer| answer.len()), Ok(200 << 10));
+    for (len, call) in filling {
+        assert_eq!(within(call).await.expect("no panic").map(|answer| answer.len()), Ok(len));
     }
     settle().await;
     assert_idle([&left, &right]).await;

@@ -37,19 +37,17 @@ impl Scene {
         within(only(&self.left).stream(id, 8, name).into_future()).await.expect("it opens")
     }
 
-    /// Fills the link and the outbox of the left node, from which nothing goes out until the network is thawed.
+    /// Fills the link and both lanes of the outbox of the left node, from which nothing goes out until the network is thawed.
     async fn fill(&self) -> Vec<Halves> {
         let mut filling = Vec::new();
-        for _ in 0..2 {
+        for _ in 0..3 {
             filling.push(self.opened(COLLECT, "fills").await);
         }
         self.network.freeze();
-        let (outbound, _) = &filling[0];
-        outbound.send(large_item(0, LINK_BYTES)).await.expect("an empty outbox takes one item of any size");
-        settle().await;
-        let (outbound, _) = &filling[1];
-        outbound.send(large_item(0, OUTBOX * 2)).await.expect("an empty outbox takes one item of any size");
-        settle().await;
+        for ((outbound, _), bytes) in filling.iter().zip([LINK_BYTES, OUTBOX * 2, OUTBOX / 4]) {
+            outbound.send(large_item(0, bytes)).await.expect("an empty lane takes one item of any size");
+            settle().await;
+        }
         assert!(only(&self.left).stats().queued_bytes > 0, "the link takes no more");
         filling
     }

@@ -1,0 +1,258 @@
+//! One call that was let in, from its handler's first poll to its answer in the outbox.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::time::{Instant, timeout_at};
+use tracing::{Instrument, Span};
+
+use super::inherit::{Inherited, Made, serving, serving_now};
+use super::outbox::{Closed, Lane, TryPush};
+use super::peer::Peer;
+use super::registry::{Handler, Kind, Request, Served, Serving};
+use super::running::Admission;
+use super::serve_stream;
+use super::stream::Stream;
+use crate::proto::{Reply, ServerCall};
+use crate::wire::{Capabilities, EncodedFrame, RefusalReason, TRACEPARENT};
+
+/// A handler at work for a call.
+///
+/// Aborted when the caller cancels or the link ends; a passed deadline drops the handler and says nothing, as the
+/// caller has stopped waiting, but for a stream, which v1 ends with a word. A detached handler goes on in each of these
+/// cases, and only its answer is dropped.
+#[derive(Debug)]
+pub(super) struct Job {
+    handler: Arc<Handler>,
+    peer: Arc<Peer>,
+    call: ServerCall,
+    deadline: Option<Instant>,
+    inherited: Inherited,
+    stream: Option<Arc<Stream>>,
+    admission: Admission,
+}
+
+/// What a handler came to, or a panic.
+type Ended = Result<Served, Box<dyn Any + Send>>;
+
+/// A handler after its first poll.
+enum Begun {
+    Ended(Ended),
+    Waits(Serving),
+}
+
+/// What a task of its own has to do.
+enum Rest {
+    All(Request),
+    Handler(Serving),
+    Answer(EncodedFrame),
+}
+
+impl Job {
+    pub(super) fn new(handler: &Arc<Handler>, request: &Request, call: ServerCall, admission: Admission) -> Self {
+        let inherited = Inherited {
+            // A detached handler outlives its call, and so do the calls that it makes.
+            deadline: request.deadline.filter(|_| !handler.detach),
+            traceparent: traceparent(request).map(Into::into),
+            made: Made::InHandler,
+        };
+        Self {
+            handler: Arc::clone(handler),
+            peer: Arc::clone(&request.peer),
+            call,
+            deadline: request.deadline,
+            inherited,
+            stream: request.stream.as_ref().map(|(_, stream)| Arc::clone(stream)),
+            admission,
+        }
+    }
+
+    /// Runs the handler: here and now until it first waits for something, if it is known to be quick, else in a task of its
+    /// own. Gives the time that it took here.
+    pub(super) fn run(self, request: Request) -> Duration {
+        let span = self.span(&request);
+        if self.handler.kind != Kind::Single || !self.handler.pace.is_quick() {
+            self.spawn(span, Rest::All(request));
+            return Duration::ZERO;
+        }
+        // Whatever would wake it wakes nobody: if it waits, it is polled again at once, in its task.
+        let cx = &mut Context::from_waker(Waker::noop());
+        let (begun, took) = span.in_scope(|| serving_now(self.inherited.clone(), || self.begin(request, cx)));
+        match begun {
+            Begun::Waits(serving) => self.spawn(span, Rest::Handler(serving)),
+            // As if it had not got to run.
+            Begun::Ended(_) if self.handler.detach && self.is_late() => {}
+            Begun::Ended(ended) => self.answer_now(&span, ended),
+        }
+        took
+    }
+
+    /// The first poll. The handler's own function runs in it as well: it may panic before it gives a future.
+    fn begin(&self, request: Request, cx: &mut Context<'_>) -> (Begun, Duration) {
+        let start = Instant::now();
+        let begun = catch_unwind(AssertUnwindSafe(|| {
+            let mut serving = (self.handler.serve)(request);
+            match serving.as_mut().poll(cx) {
+                Poll::Ready(served) => Begun::Ended(Ok(served)),
+                Poll::Pending => Begun::Waits(serving),
+            }
+        }));
+        let took = start.elapsed();
+        self.handler.pace.on_first_poll(took);
+        (begun.unwrap_or_else(|panic| Begun::Ended(Err(panic))), took)
+    }
+
+    fn spawn(mut self, span: Span, rest: Rest) {
+        let key = self.admission.register(self.call.mux(), self.stream.clone());
+        let (link, detach) = (Arc::clone(self.admission.link()), self.handler.detach);
+        let peer = Arc::clone(&self.peer);
+        let task = peer.shared.handlers.spawn(self.rest(rest).instrument(span));
+        if !detach {
+            link.running.attach(key, task.abort_handle());
+        }
+    }
+
+    async fn rest(mut self, rest: Rest) {
+        let handler = match rest {
+            Rest::Answer(frame) => return self.push(frame).await,
+            rest => serving(self.inherited.clone(), self.handle(rest)),
+        };
+        let ended = match self.deadline {
+            Some(deadline) if !self.handler.detach => timeout_at(deadline, handler).await.ok(),
+            Some(_) => Some(handler.await).filter(|_| !self.is_late()),
+            None => Some(handler.await),
+        };
+        let Some(ended) = ended else {
+            tracing::debug!(target: "grid::call", "the deadline passed before the handler ended");
+            if let Some(stream) = &self.stream {
+                serve_stream::tell_expired(self.admission.link(), stream);
+            }
+            return;
+        };
+        let reply = self.reply(ended);
+        match &self.stream {
+            Some(stream) => {
+                let (stream, link) = (Arc::clone(stream), Arc::clone(self.admission.link()));
+                serve_stream::finish(&link, &stream, reply, &mut self.admission).await;
+            }
+            None => {
+                let frame = self.call.on_reply(reply, self.tells_reasons());
+                self.push(frame).await;
+            }
+        }
+    }
+
+    async fn handle(&self, rest: Rest) -> Ended {
+        let mut rest = Some(rest);
+        let begun = std::future::poll_fn(|cx| {
+            Poll::Ready(match rest.take() {
+                Some(Rest::All(request)) => self.begin(request, cx).0,
+                Some(Rest::Handler(serving)) => Begun::Waits(serving),
+                Some(Rest::Answer(_)) | None => unreachable!("it is polled once, for a handler"),
+            })
+        });
+        match begun.await {
+            Begun::Ended(ended) => ended,
+            Begun::Waits(serving) => AssertUnwindSafe(serving).catch_unwind().await,
+        }
+    }
+
+    fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    fn tells_reasons(&self) -> bool {
+        self.admission.link().capabilities.contains(Capabilities::TRAILER)
+    }
+
+    fn reply(&self, ended: Ended) -> Reply {
+        let reply = match ended {
+            Ok(Ok(answer)) => answer.0,
+            Ok(Err(failure)) => failure.0,
+            Err(panic) => panicked(panic.as_ref(), self.handler.kind),
+        };
+        within(reply, self.peer.shared.settings.limits.message_bytes_max)
+    }
+
+    /// The answer to a handler that has ended in the driver. If there is no room for it now, a task waits for that.
+    fn answer_now(self, span: &Span, ended: Ended) {
+        let frame = self.call.on_reply(self.reply(ended), self.tells_reasons());
+        let lane = Lane::of(frame.len(), self.call.mux());
+        // The call has its place until after that; the caller cannot know of the answer before the driver goes on.
+        match self.admission.link().outbox.try_push(frame, lane) {
+            Ok(()) => {}
+            Err(TryPush::Full(frame)) => self.spawn(span.clone(), Rest::Answer(frame)),
+            Err(TryPush::Closed) => unheard(),
+        }
+    }
+
+    /// Waits for room for the answer.
+    async fn push(&mut self, frame: EncodedFrame) {
+        let link = Arc::clone(self.admission.link());
+        let lane = Lane::of(frame.len(), self.call.mux());
+        let room = link.outbox.room(frame.len(), lane);
+        let room = match self.deadline {
+            Some(deadline) => timeout_at(deadline, room).await.unwrap_or(Err(Closed)),
+            None => room.await,
+        };
+        self.admission.free_place();
+        if room.and_then(|room| room.push(frame, lane)).is_err() {
+            unheard();
+        }
+    }
+
+    fn span(&self, request: &Request) -> Span {
+        tracing::debug_span!(
+            target: "grid::call",
+            "serve",
+            handler = %self.handler.label,
+            peer = %self.peer.name,
+            mux = self.call.mux(),
+            subroute = self.handler.subroute.as_deref(),
+            traceparent = traceparent(request),
+        )
+    }
+}
+
+fn unheard() {
+    tracing::debug!(target: "grid::call", "nobody waits for the answer any more");
+}
+
+/// An answer that is too large becomes a refusal that says so.
+fn within(reply: Reply, bytes_max: usize) -> Reply {
+    // What a frame may need around its payload, generously.
+    let payload_max = bytes_max.saturating_sub(256);
+    match &reply {
+        Reply::Answer(payload) | Reply::Error(payload) if payload.len() > payload_max => {
+            let text = format!("the answer of {} bytes is more than a message may be, {bytes_max}", payload.len());
+            Reply::Failed(RefusalReason::BadAnswer, text.into())
+        }
+        Reply::Failed(reason, text) if text.len() > REFUSAL_TEXT_MAX => {
+            Reply::Failed(*reason, text.get(..text.floor_char_boundary(REFUSAL_TEXT_MAX)).unwrap_or_default().into())
+        }
+        Reply::Answer(_) | Reply::Nil | Reply::Error(_) | Reply::Failed(..) => reply,
+    }
+}
+
+/// In the words of v1, which has others for streams.
+fn panicked(panic: &(dyn Any + Send), kind: Kind) -> Reply {
+    let message = panic.downcast_ref::<&str>().copied();
+    let message = message.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a value");
+    tracing::error!(target: "grid::call", panic = message, "a handler panicked");
+    let text = match kind {
+        Kind::Stream(_) => format!("handler panic: {message}"),
+        Kind::Single => format!("handleMessages: panic recovered: {message}"),
+    };
+    Reply::Failed(RefusalReason::Panicked, text.into())
+}
+
+fn traceparent(request: &Request) -> Option<&str> {
+    request.metadata.iter().find(|(name, _)| **name == *TRACEPARENT).map(|(_, value)| &**value)
+}
+
+/// Bytes of the text of a refusal, which may be that of a panic. Fits the smallest that a message may be, 1 KiB.
+const REFUSAL_TEXT_MAX: usize = 512;

@@ -1,0 +1,197 @@
+//! What a link writes: messages put together out of frames, a bounded write at a time.
+
+use std::future::Future;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::AsyncWrite;
+use tokio::time::{Sleep, sleep};
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+use super::outbox::{Hand, Outbox, Taken};
+use super::socket::{Socket, closed};
+use super::websocket::{Masks, apply_mask, put_frame, put_header};
+use crate::error::LinkError;
+use crate::wire::{EncodedFrame, Message};
+
+/// Whole messages on their way to the socket. Driven by the [`Driver`](super::driver::Driver) of the link.
+///
+/// Small frames are merged and copied into one buffer, up to [`WRITE_BYTES`] at a time; a large one is written from where
+/// it was encoded, behind them in the same system call.
+#[derive(Debug)]
+pub(super) struct Writer {
+    masks: Masks,
+    hand: Hand,
+    out: Vec<u8>,
+    /// Goes after `out`, where its header is.
+    large: Option<EncodedFrame>,
+    /// Of `out` and `large`.
+    written: usize,
+    /// Pongs and closes that the peer provoked, to go between messages.
+    provoked: Vec<u8>,
+    message_bytes_max: usize,
+    /// Runs while the socket takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
+    patience: Duration,
+}
+
+impl Writer {
+    /// `patience` is how long the socket may take nothing.
+    pub(super) fn new(masks: Masks, message_bytes_max: usize, patience: Duration) -> Self {
+        Self {
+            masks,
+            hand: Hand::default(),
+            out: Vec::new(),
+            large: None,
+            written: 0,
+            provoked: Vec::new(),
+            message_bytes_max,
+            stalled: None,
+            patience,
+        }
+    }
+
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// Everything that was put together has been written.
+    pub(super) fn is_idle(&self) -> bool {
+        self.out.is_empty() && self.large.is_none() && self.provoked.is_empty() && self.hand.is_empty()
+    }
+
+    /// Puts what is next together, up to a write. Gives the number of messages, and whether there is more to come.
+    pub(super) fn fill(&mut self, outbox: &Outbox) -> (u64, Taken) {
+        self.out.append(&mut self.provoked);
+        let mut messages = 0;
+        loop {
+            let bytes = WRITE_BYTES.saturating_sub(self.out.len());
+            if bytes == 0 || self.large.is_some() {
+                return (messages, Taken::Some);
+            }
+            let taken = outbox.take(bytes, &mut self.hand);
+            if self.hand.is_empty() {
+                return (messages, taken);
+            }
+            messages += self.put(bytes);
+        }
+    }
+
+    /// Puts this many bytes of small frames into the write, or all, and the large one behind them.
+    fn put(&mut self, bytes: usize) -> u64 {
+        let (mut messages, out, masks) = (0, &mut self.out, self.masks);
+        while let Some(message) = self.hand.first.next_message(self.message_bytes_max) {
+            put_message(message, masks, out);
+            messages += 1;
+        }
+        let rest = self.hand.prompt.bytes().saturating_sub(bytes);
+        while self.hand.prompt.bytes() > rest
+            && let Some(message) = self.hand.prompt.next_message(self.message_bytes_max)
+        {
+            put_message(message, masks, out);
+            messages += 1;
+        }
+        if let Some(mut frame) = self.hand.large.take() {
+            messages += 1;
+            if frame.len() <= COPIED_MAX {
+                put_message(Message::One(frame.as_bytes()), masks, out);
+            } else {
+                if let Some(mask) = put_header(out, OpCode::Data(Data::Binary), masks, frame.len()) {
+                    apply_mask(frame.as_bytes_mut(), mask);
+                }
+                self.large = Some(frame);
+            }
+        }
+        messages
+    }
+
+    /// Writes what was put together. Ready when all is written.
+    pub(super) fn poll_out(&mut self, socket: &mut Socket, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        loop {
+            let large = self.large.as_ref().map_or(&[][..], EncodedFrame::as_bytes);
+            let out = self.out.get(self.written..).unwrap_or_default();
+            let large = large.get(self.written.saturating_sub(self.out.len())..).unwrap_or_default();
+            let written = match (out, large) {
+                ([], []) => break,
+                (one, []) | ([], one) => Pin::new(&mut *socket).poll_write(cx, one),
+                (out, large) => {
+                    Pin::new(&mut *socket).poll_write_vectored(cx, &[IoSlice::new(out), IoSlice::new(large)])
+                }
+            };
+            match written {
+                Poll::Ready(Ok(written)) => {
+                    self.written += written;
+                    self.stalled = None;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(closed(&error))),
+                Poll::Pending => return self.poll_stalled(cx),
+            }
+        }
+        self.written = 0;
+        self.out.clear();
+        self.large = None;
+        Poll::Ready(Ok(()))
+    }
+
+    pub(super) fn poll_flush(&mut self, socket: &mut Socket, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        match Pin::new(socket).poll_flush(cx) {
+            Poll::Ready(flushed) => {
+                self.stalled = None;
+                Poll::Ready(flushed.map_err(|error| closed(&error)))
+            }
+            Poll::Pending => self.poll_stalled(cx),
+        }
+    }
+
+    /// Writes what was begun and the answer to a close, as nothing may follow that.
+    pub(super) fn poll_last_words(&mut self, socket: &mut Socket, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        ready!(self.poll_out(socket, cx))?;
+        self.out.append(&mut self.provoked);
+        ready!(self.poll_out(socket, cx))?;
+        self.poll_flush(socket, cx)
+    }
+
+    /// The socket takes nothing: for how long still?
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(self.patience)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(LinkError::WriteTimeout))
+    }
+
+    /// Answers the peer on the level of WebSocket.
+    ///
+    /// # Errors
+    /// It provokes more of that than it reads.
+    pub(super) fn provoke(&mut self, control: Control, payload: &[u8]) -> Result<(), LinkError> {
+        if self.provoked.len() > PROVOKED_MAX {
+            return Err(LinkError::Protocol("it provokes more pongs than it reads".into()));
+        }
+        put_frame(&mut self.provoked, OpCode::Control(control), self.masks, payload.len(), |out| {
+            out.extend_from_slice(payload);
+        });
+        Ok(())
+    }
+
+    /// Gives back what memory is not in use just now. To be called once in a while, as a busy link soon takes it again.
+    pub(super) fn shrink(&mut self, outbox: &Outbox) {
+        outbox.shrink(&mut self.hand);
+        if self.out.is_empty() {
+            self.out = Vec::new();
+        }
+    }
+}
+
+/// One unfragmented binary WebSocket message.
+fn put_message(message: Message<'_>, masks: Masks, out: &mut Vec<u8>) {
+    put_frame(out, OpCode::Data(Data::Binary), masks, message.encoded_len(), |out| message.put(out));
+}
+
+/// Bytes of small frames that go into one write: large enough that a system call costs little beside it, small enough that
+/// what is queued behind waits some tens of microseconds.
+pub(super) const WRITE_BYTES: usize = 64 << 10;
+/// A large frame up to this size goes through the buffer as well, so that several of them share a system call.
+const COPIED_MAX: usize = 16 << 10;
+/// Bytes of WebSocket pongs that may wait: five hundred of the largest.
+const PROVOKED_MAX: usize = 64 << 10;
