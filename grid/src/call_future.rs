@@ -15,7 +15,7 @@ use crate::error::{CallError, LinkError, Refusal};
 use crate::half::Half;
 use crate::outcome::{Faults, not_connected};
 use crate::proto::{End, Over, cancellation};
-use crate::rt::{Cancelled, Closed, Ended, Lane, Link, Opening, Stream, TryPush};
+use crate::rt::{Cancelled, Closed, Ended, Lane, Link, LinkRef, Opening, Stream, TryPush};
 use crate::spare;
 use crate::start::{Deadline, not_begun, span, trailer, usable_link};
 use crate::windows::Windows;
@@ -56,7 +56,7 @@ struct Then<T, E> {
 
 /// A slot in the table of a link. Dropping it gives the call up, and tells the remote if it knows of the call.
 struct Waiting {
-    link: Arc<Link>,
+    link: LinkRef,
     slot: Slot,
     request: Request,
 }
@@ -183,7 +183,7 @@ fn start<T, E>(mut call: Call<T, E>, cx: &Context<'_>) -> Result<(Stage<T, E>, S
             Stage::Sent { waiting, then }
         }
         Err(TryPush::Full(frame)) => {
-            let room = push(Arc::clone(&waiting.link), frame, lane);
+            let room = push(waiting.link.clone(), frame, lane);
             Stage::Sending { room, lane, waiting, then }
         }
         Err(TryPush::Closed) => return Err(not_connected(&waiting.link_error(), &then.connection)),
@@ -204,12 +204,12 @@ fn insert_stream<T, E>(
     stream.map_err(|error| not_begun(call, error))
 }
 
-fn push(link: Arc<Link>, frame: EncodedFrame, lane: Lane) -> Pin<Box<dyn Future<Output = Result<(), Closed>> + Send>> {
+fn push(link: LinkRef, frame: EncodedFrame, lane: Lane) -> Pin<Box<dyn Future<Output = Result<(), Closed>> + Send>> {
     Box::pin(async move { link.outbox.push(frame, lane).await })
 }
 
 impl<T, E> Then<T, E> {
-    fn outcome(self, reached: Reached, link: &Arc<Link>) -> Outcome<T, E> {
+    fn outcome(self, reached: Reached, link: &LinkRef) -> Outcome<T, E> {
         match (reached, &self.shape) {
             (Reached::Ended(Ended::Answer(payload)), Shape::Single(decode)) => {
                 decode(payload).map_err(CallError::Decode)
@@ -219,7 +219,7 @@ impl<T, E> Then<T, E> {
             }
             (Reached::Ended(ended), _) => Err(self.faults.error(ended, &self.connection)),
             (Reached::Opened(stream), Shape::Stream { open, codec, .. }) => {
-                let link = Arc::clone(link);
+                let link = link.to_arc();
                 Ok(open(Half { connection: self.connection, link, stream, codec: *codec }, self.faults))
             }
             (Reached::Opened(_), Shape::Single(_)) => unreachable!("a single request is not opened"),

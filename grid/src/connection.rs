@@ -13,7 +13,7 @@ use crate::call::Call;
 use crate::error::{LinkError, RemoteError, ShutDown, UnknownPeer};
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
-use crate::rt::{Guard, LinkState, Mesh, Peer};
+use crate::rt::{Guard, Line, LinkRef, LinkState, Mesh, Peer};
 use crate::windows::Windows;
 use crate::wire::{HandlerId, Subroute};
 
@@ -23,16 +23,41 @@ use crate::wire::{HandlerId, Subroute};
 ///
 /// A connection of [`grid::connect`](crate::connect) ends when its last handle is dropped. One of a
 /// [`Manager`](crate::Manager) lives as long as the node.
-#[derive(Clone)]
+///
+/// Tasks on different threads that make calls at a high rate had better have a clone each, or a clone of a client: what a
+/// call needs of its handle is then in no other thread's way.
 pub struct Connection {
+    handle: Arc<Handle>,
+}
+
+/// Counted once per handle of the user, and once per call made through it.
+struct Handle {
     peer: Arc<Peer>,
     subroute: Option<Arc<Subroute>>,
     guest: Option<Arc<Guard>>,
+    line: Line,
+}
+
+impl Clone for Connection {
+    /// Shares nothing that calls write to.
+    fn clone(&self) -> Self {
+        let Handle { peer, subroute, guest, line: _ } = &*self.handle;
+        Self::from_parts(Arc::clone(peer), subroute.clone(), guest.clone())
+    }
 }
 
 impl Connection {
     pub(crate) fn new(peer: Arc<Peer>) -> Self {
-        Self { peer, subroute: None, guest: None }
+        Self::from_parts(peer, None, None)
+    }
+
+    fn from_parts(peer: Arc<Peer>, subroute: Option<Arc<Subroute>>, guest: Option<Arc<Guard>>) -> Self {
+        Self { handle: Arc::new(Handle { peer, subroute, guest, line: Line::default() }) }
+    }
+
+    /// The same handle, for a call.
+    pub(crate) fn share(&self) -> Self {
+        Self { handle: Arc::clone(&self.handle) }
     }
 
     pub(crate) fn to_peer(mesh: &Mesh, name: &str, local: &Arc<str>) -> Result<Self, UnknownPeer> {
@@ -43,19 +68,19 @@ impl Connection {
     }
 
     pub(crate) fn of_guest(peer: Arc<Peer>, guest: Arc<Guard>) -> Self {
-        Self { peer, subroute: None, guest: Some(guest) }
+        Self::from_parts(peer, None, Some(guest))
     }
 
     /// The name of the node at the other end.
     #[must_use]
     pub fn remote(&self) -> &str {
-        &self.peer.name
+        &self.peer().name
     }
 
     /// The name of the node at this end.
     #[must_use]
     pub fn local(&self) -> &str {
-        &self.peer.shared.settings.name
+        &self.peer().shared.settings.name
     }
 
     /// The same connection, for calls to what is served under this subroute
@@ -64,18 +89,19 @@ impl Connection {
     /// Subroutes nest: `subroute("a").subroute("b")` is `subroute("a/b")`. Parts are taken as they are; `a/` is not `a`.
     #[must_use]
     pub fn subroute(&self, part: &str) -> Self {
-        let subroute = match &self.subroute {
+        let Handle { peer, subroute, guest, line: _ } = &*self.handle;
+        let subroute = match subroute {
             Some(outer) => outer.join(part),
             None => Subroute::new(part),
         };
-        Self { subroute: Some(Arc::new(subroute)), ..self.clone() }
+        Self::from_parts(Arc::clone(peer), Some(Arc::new(subroute)), guest.clone())
     }
 
     /// Calls a handler by its id, with bytes for arguments and answer.
     ///
     /// For handlers of v1 peers and what the macro does not cover. The payload is copied once.
     pub fn single(&self, handler: impl Into<HandlerId>, payload: impl AsRef<[u8]>) -> Call<Bytes, RemoteError> {
-        Call::raw(self.clone(), handler.into(), payload.as_ref())
+        Call::raw(self.share(), handler.into(), payload.as_ref())
     }
 
     /// Opens a stream to a handler by its id, with bytes for the opening and the items. The handler must be served with
@@ -86,13 +112,13 @@ impl Connection {
         windows: impl Into<Windows>,
         payload: impl AsRef<[u8]>,
     ) -> Call<(Outbound<Bytes>, Inbound<Bytes, RemoteError>), RemoteError> {
-        Call::raw_stream(self.clone(), handler.into(), windows.into(), payload.as_ref())
+        Call::raw_stream(self.share(), handler.into(), windows.into(), payload.as_ref())
     }
 
     /// Whether there is a link right now.
     #[must_use]
     pub fn state(&self) -> State {
-        State::of(&self.peer.state())
+        State::of(&self.peer().state())
     }
 
     /// Waits until there is a link.
@@ -103,7 +129,7 @@ impl Connection {
     /// # Cancel safety
     /// Waiting again loses nothing.
     pub async fn ready(&self) -> Result<(), ShutDown> {
-        self.peer.ready().await
+        self.peer().ready().await
     }
 
     /// The state now, and then each change of it, until the node is shut down.
@@ -111,7 +137,7 @@ impl Connection {
     /// Who reads slowly sees the latest state only; but a link that was lost and found in the meantime shows as a
     /// second [`State::Connected`].
     pub fn changes(&self) -> impl Stream<Item = State> + Send + Unpin + use<> {
-        let mut states = self.peer.watch();
+        let mut states = self.peer().watch();
         states.mark_changed();
         Box::pin(stream::unfold(Some(states), async |states| {
             let mut states = states?;
@@ -126,8 +152,8 @@ impl Connection {
     #[must_use]
     pub fn stats(&self) -> ConnectionStats {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let counts = &self.peer.counts;
-        let state = self.peer.state();
+        let counts = &self.peer().counts;
+        let state = self.peer().state();
         let link = state.link();
         ConnectionStats {
             bytes_in: read(&counts.bytes_in),
@@ -144,11 +170,16 @@ impl Connection {
     }
 
     pub(crate) fn peer(&self) -> &Arc<Peer> {
-        &self.peer
+        &self.handle.peer
     }
 
     pub(crate) fn under(&self) -> Option<&Subroute> {
-        self.subroute.as_deref()
+        self.handle.subroute.as_deref()
+    }
+
+    /// The current link, if there is one that takes calls.
+    pub(crate) fn link(&self) -> Option<LinkRef> {
+        self.handle.line.link(&self.handle.peer)
     }
 }
 
@@ -159,7 +190,7 @@ impl fmt::Debug for Connection {
             .field("remote", &self.remote())
             .field("subroute", &self.under().map(Subroute::route))
             .field("state", &self.state())
-            .field("guest", &self.guest.is_some())
+            .field("guest", &self.handle.guest.is_some())
             .finish()
     }
 }

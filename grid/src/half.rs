@@ -10,12 +10,18 @@ use crate::proto::End;
 use crate::rt::{Ended, Link, Next, Stream};
 
 /// One end of a stream, as a half of it holds it. The connection keeps a guest connected.
-#[derive(Clone)]
 pub(crate) struct Half {
     pub(crate) connection: Connection,
     pub(crate) link: Arc<Link>,
     pub(crate) stream: Arc<Stream>,
     pub(crate) codec: Codec,
+}
+
+impl Clone for Half {
+    fn clone(&self) -> Self {
+        let Self { connection, link, stream, codec } = self;
+        Self { connection: connection.share(), link: Arc::clone(link), stream: Arc::clone(stream), codec: *codec }
+    }
 }
 
 impl Half {

@@ -119,6 +119,6 @@ fn start<T, E>(
 ) -> Call<T, E> {
     let mut payload = spare::payload();
     let payload = arguments.encode(method.codec, payload.writer()).map(|()| payload);
-    let call = Call::new(connection.clone(), method.id, payload, shape, faults);
+    let call = Call::new(connection.share(), method.id, payload, shape, faults);
     call.of_method(method.service, method.name, method.timeout)
 }

@@ -8,32 +8,34 @@ use tracing::Span;
 
 use crate::call::{Call, Shape};
 use crate::error::{CallError, LinkError, Refusal};
-use crate::rt::{Link, LinkState, Made, NoSlot};
+use crate::rt::{Link, LinkRef, LinkState, Made, NoSlot, Peer};
 use crate::wire::{Capabilities, RefusalReason, TRACEPARENT, Trailer};
 
 /// The current link, if this call can be made on it.
-pub(crate) fn usable_link<T, E>(call: &Call<T, E>) -> Result<Arc<Link>, CallError<E>> {
+pub(crate) fn usable_link<T, E>(call: &Call<T, E>) -> Result<LinkRef, CallError<E>> {
     let peer = call.connection.peer();
-    let refused = |reason, text| Err(CallError::Refused(Refusal::new(reason, text)));
     if peer.shared.is_draining() && call.inherited.made == Made::Elsewhere {
         return Err(CallError::Cancelled);
     }
+    let Some(link) = call.connection.link() else { return Err(no_link(peer)) };
+    // A v1 peer would close the link over such an id.
+    if call.handler.service() > 0 && !link.capabilities.contains(Capabilities::WIDE_HANDLERS) {
+        let text = format!("{} speaks only v1, which knows service 0, and this is handler {}", peer.name, call.handler);
+        return Err(CallError::Refused(Refusal::new(RefusalReason::UnknownHandler, text)));
+    }
+    Ok(link)
+}
+
+fn no_link<E>(peer: &Peer) -> CallError<E> {
     match peer.state() {
-        LinkState::Down(_) => Err(CallError::Disconnected(Arc::clone(&peer.name))),
-        LinkState::Closed => Err(CallError::Cancelled),
+        // Up: just now.
+        LinkState::Down(_) | LinkState::Up(_) => CallError::Disconnected(Arc::clone(&peer.name)),
+        LinkState::Closed => CallError::Cancelled,
         LinkState::Draining(link) => {
             let why = link.draining().unwrap_or_default();
-            refused(RefusalReason::Draining, format!("{} is about to leave: {why}", peer.name))
+            let text = format!("{} is about to leave: {why}", peer.name);
+            CallError::Refused(Refusal::new(RefusalReason::Draining, text))
         }
-        // A v1 peer would close the link over such an id.
-        LinkState::Up(link)
-            if call.handler.service() > 0 && !link.capabilities.contains(Capabilities::WIDE_HANDLERS) =>
-        {
-            let text =
-                format!("{} speaks only v1, which knows service 0, and this is handler {}", peer.name, call.handler);
-            refused(RefusalReason::UnknownHandler, text)
-        }
-        LinkState::Up(link) => Ok(link),
     }
 }
 

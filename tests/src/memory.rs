@@ -12,7 +12,7 @@ use std::time::Duration;
 use grid::{BoxIo, Connector, Manager, ManagerBuilder};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::time::Instant;
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 /// A network of nodes in one process. Clones are the same network.
 #[derive(Clone, Default)]
@@ -265,7 +265,7 @@ impl AsyncWrite for Faulty {
 
 /// Whether the first of two nodes dials the second, rather than the other way round.
 pub fn dials(first: &str, second: &str) -> bool {
-    let hash = |first: &str, second: &str| xxh3_64(format!("{first}{second}").as_bytes());
+    let hash = |first: &str, second: &str| XxHash3_64::oneshot(format!("{first}{second}").as_bytes());
     hash(first, second) < hash(second, first)
 }
 

@@ -95,11 +95,8 @@ impl Driver {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<Read, LinkError> {
-        self.dispatcher.in_handlers = Duration::ZERO;
-        for _ in 0..READS_PER_POLL {
-            if self.dispatcher.in_handlers > HANDLERS_PER_POLL {
-                break;
-            }
+        self.dispatcher.begin_turn();
+        while !self.dispatcher.is_turn_over() {
             // Ended by another thread, perhaps within a merge: what follows would seem out of order.
             if let Some(why) = self.link.end() {
                 return Err(why.clone());
@@ -157,6 +154,7 @@ impl Driver {
     fn poll_ticks(&mut self, cx: &mut Context<'_>) -> Result<(), LinkError> {
         while self.ticks.poll_tick(cx).is_ready() {
             self.writer.shrink(&self.link.outbox);
+            self.ws.shrink();
             let now = Instant::now().into_std();
             let moved = self.moved();
             match self.dispatcher.liveness.on_tick(now, SystemTime::now().into(), moved) {
@@ -233,7 +231,7 @@ impl Driver {
         self.poll_ticks(cx)?;
         self.poll_deadlines(cx);
         if self.gather() == Gathering::Now {
-            cx.waker().wake_by_ref();
+            yield_to_others(cx);
             return Ok(Until::End);
         }
         let until = match self.poll_write(cx)? {
@@ -245,10 +243,18 @@ impl Driver {
             Poll::Pending => Until::End,
         };
         if read == Read::Some {
-            cx.waker().wake_by_ref();
+            yield_to_others(cx);
         }
         Ok(until)
     }
+}
+
+/// Has the task polled again once the others that are ready on this thread have had their turn. Unlike waking it, this does
+/// not wake another thread to come and steal it.
+fn yield_to_others(cx: &mut Context<'_>) {
+    let yielding = std::pin::pin!(tokio::task::yield_now());
+    let once = yielding.poll(cx);
+    debug_assert!(once.is_pending(), "it yields once");
 }
 
 impl Future for Driver {
@@ -271,11 +277,6 @@ impl Future for Driver {
     }
 }
 
-/// Messages that are dispatched before writing has its turn.
-const READS_PER_POLL: usize = 64;
-/// Time in handlers that run in the driver before writing has its turn: what a message waits at most for those before it,
-/// beside one merge.
-const HANDLERS_PER_POLL: Duration = Duration::from_micros(100);
 /// Looks at the streams per interval of their pings: one each second.
 const STREAM_TICKS: u32 = 15;
 /// What v1 peers put into a ping, and nobody reads.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, timeout};
 
-use super::dispatch::Dispatcher;
+use super::dispatch::{Dispatcher, Turn};
 use super::driver::Driver;
 use super::link::Link;
 use super::node::{Mesh, Node};
@@ -83,7 +83,7 @@ pub(crate) fn driver(mut ws: WebSocket, link: Arc<Link>, peer: &Arc<Peer>, mesh:
     let settings = &peer.shared.settings;
     let liveness = Liveness::new(settings.timeouts.dead_after, Instant::now().into_std());
     let dispatcher =
-        Dispatcher { link, peer: Arc::clone(peer), mesh: Arc::clone(mesh), liveness, in_handlers: Duration::ZERO };
+        Dispatcher { link, peer: Arc::clone(peer), mesh: Arc::clone(mesh), liveness, turn: Turn::default() };
     Driver::new(ws, dispatcher, settings)
 }
 

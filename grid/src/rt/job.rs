@@ -4,7 +4,6 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::time::{Instant, timeout_at};
@@ -72,28 +71,27 @@ impl Job {
     }
 
     /// Runs the handler: here and now until it first waits for something, if it is known to be quick, else in a task of its
-    /// own. Gives the time that it took here.
-    pub(super) fn run(self, request: Request) -> Duration {
+    /// own. Gives the time after that, if it ran here, where it is `now` before.
+    pub(super) fn run(self, request: Request, now: Instant) -> Option<Instant> {
         let span = self.span(&request);
         if self.handler.kind != Kind::Single || !self.handler.pace.is_quick() {
             self.spawn(span, Rest::All(request));
-            return Duration::ZERO;
+            return None;
         }
         // Whatever would wake it wakes nobody: if it waits, it is polled again at once, in its task.
         let cx = &mut Context::from_waker(Waker::noop());
-        let (begun, took) = span.in_scope(|| serving_now(self.inherited.clone(), || self.begin(request, cx)));
+        let (begun, ended_at) = span.in_scope(|| serving_now(self.inherited.clone(), || self.begin(request, now, cx)));
         match begun {
             Begun::Waits(serving) => self.spawn(span, Rest::Handler(serving)),
             // As if it had not got to run.
             Begun::Ended(_) if self.handler.detach && self.is_late() => {}
             Begun::Ended(ended) => self.answer_now(&span, ended),
         }
-        took
+        Some(ended_at)
     }
 
-    /// The first poll. The handler's own function runs in it as well: it may panic before it gives a future.
-    fn begin(&self, request: Request, cx: &mut Context<'_>) -> (Begun, Duration) {
-        let start = Instant::now();
+    /// The first poll, which begins now. Gives when it has ended. The handler's own function runs in it as well: it may panic before it gives a future.
+    fn begin(&self, request: Request, now: Instant, cx: &mut Context<'_>) -> (Begun, Instant) {
         let begun = catch_unwind(AssertUnwindSafe(|| {
             let mut serving = (self.handler.serve)(request);
             match serving.as_mut().poll(cx) {
@@ -101,9 +99,9 @@ impl Job {
                 Poll::Pending => Begun::Waits(serving),
             }
         }));
-        let took = start.elapsed();
-        self.handler.pace.on_first_poll(took);
-        (begun.unwrap_or_else(|panic| Begun::Ended(Err(panic))), took)
+        let ended_at = Instant::now();
+        self.handler.pace.on_first_poll(ended_at.saturating_duration_since(now));
+        (begun.unwrap_or_else(|panic| Begun::Ended(Err(panic))), ended_at)
     }
 
     fn spawn(mut self, span: Span, rest: Rest) {
@@ -150,7 +148,7 @@ impl Job {
         let mut rest = Some(rest);
         let begun = std::future::poll_fn(|cx| {
             Poll::Ready(match rest.take() {
-                Some(Rest::All(request)) => self.begin(request, cx).0,
+                Some(Rest::All(request)) => self.begin(request, Instant::now(), cx).0,
                 Some(Rest::Handler(serving)) => Begun::Waits(serving),
                 Some(Rest::Answer(_)) | None => unreachable!("it is polled once, for a handler"),
             })

@@ -29,6 +29,7 @@ mod hello;
 mod inflow;
 mod inherit;
 mod job;
+mod line;
 mod link;
 mod log_once;
 #[cfg(all(test, grid_loom))]
@@ -54,6 +55,7 @@ mod writer;
 pub(crate) use dial::{Attached, dial_once, keep_connected};
 pub(crate) use ended::Ended;
 pub(crate) use inherit::{Inherited, Made, inherited};
+pub(crate) use line::{Line, LinkRef};
 pub(crate) use link::Link;
 pub(crate) use node::{Guard, Guests, Mesh, Node, Settings};
 pub(crate) use outbox::{Closed, Lane, TryPush};

@@ -1,7 +1,7 @@
 //! The lasting relation of this node to one other.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
@@ -16,6 +16,8 @@ pub(crate) struct Peer {
     pub(crate) name: Arc<str>,
     pub(crate) shared: Arc<Shared>,
     state: watch::Sender<LinkState>,
+    /// Counts the changes of the state.
+    epoch: AtomicU64,
     pub(crate) counts: Arc<Counts>,
 }
 
@@ -33,11 +35,32 @@ pub(crate) enum LinkState {
 
 impl Peer {
     pub(crate) fn new(name: Arc<str>, shared: Arc<Shared>) -> Self {
-        Self { name, shared, state: watch::Sender::new(LinkState::Down(None)), counts: Arc::default() }
+        Self {
+            name,
+            shared,
+            state: watch::Sender::new(LinkState::Down(None)),
+            epoch: AtomicU64::new(0),
+            counts: Arc::default(),
+        }
     }
 
     pub(crate) fn state(&self) -> LinkState {
         self.state.borrow().clone()
+    }
+
+    /// A number that is another one after each change of the state.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut LinkState) -> bool) {
+        self.state.send_if_modified(|state| {
+            let changed = change(state);
+            if changed {
+                self.epoch.fetch_add(1, Ordering::Release);
+            }
+            changed
+        });
     }
 
     pub(crate) fn watch(&self) -> watch::Receiver<LinkState> {
@@ -60,7 +83,7 @@ impl Peer {
     /// A new link takes the place of whatever was there; an older link ends first.
     pub(crate) fn attach(&self, link: &Arc<Link>) {
         let mut older = None;
-        self.state.send_if_modified(|state| {
+        self.change(|state| {
             if matches!(state, LinkState::Closed) {
                 return false;
             }
@@ -79,7 +102,7 @@ impl Peer {
 
     /// A link ended.
     pub(crate) fn detach(&self, link: &Arc<Link>, why: &LinkError) {
-        self.state.send_if_modified(|state| match state.link() {
+        self.change(|state| match state.link() {
             Some(current) if Arc::ptr_eq(current, link) => {
                 *state = LinkState::Down(Some(why.clone()));
                 true
@@ -90,7 +113,7 @@ impl Peer {
 
     /// An attempt to connect failed. Told only while there is no link.
     pub(crate) fn on_failed(&self, why: &LinkError) {
-        self.state.send_if_modified(|state| match state {
+        self.change(|state| match state {
             LinkState::Down(last) if last.as_ref() != Some(why) => {
                 *last = Some(why.clone());
                 true
@@ -101,7 +124,7 @@ impl Peer {
 
     /// The peer said on this link that it is about to leave.
     pub(crate) fn on_leaving(&self, link: &Arc<Link>) {
-        self.state.send_if_modified(|state| match state {
+        self.change(|state| match state {
             LinkState::Up(current) if Arc::ptr_eq(current, link) => {
                 *state = LinkState::Draining(Arc::clone(current));
                 true
@@ -112,8 +135,12 @@ impl Peer {
 
     /// This node is shut down: there will be no link any more.
     pub(crate) fn close(&self) {
-        let link = self.state.send_replace(LinkState::Closed);
-        if let Some(link) = link.link() {
+        let mut before = None;
+        self.change(|state| {
+            before = Some(std::mem::replace(state, LinkState::Closed));
+            true
+        });
+        if let Some(link) = before.as_ref().and_then(LinkState::link) {
             link.close(LinkError::ShutDown);
         }
     }

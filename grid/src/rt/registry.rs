@@ -1,7 +1,6 @@
 //! What a node serves, by handler id and subroute.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, btree_map, hash_map};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -91,7 +90,8 @@ impl fmt::Debug for Handler {
 /// All that a node serves. Complete before the node starts.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    plain: HashMap<HandlerId, Arc<Handler>>,
+    /// Found without hashing.
+    plain: BTreeMap<HandlerId, Arc<Handler>>,
     subrouted: HashMap<SubrouteId, Arc<Handler>>,
 }
 
@@ -109,12 +109,12 @@ impl Registry {
         };
         match &handler.subroute {
             None => match self.plain.entry(id) {
-                Entry::Occupied(first) => return Err(taken(first.get(), handler)),
-                Entry::Vacant(place) => place.insert(Arc::new(handler)),
+                btree_map::Entry::Occupied(first) => return Err(taken(first.get(), handler)),
+                btree_map::Entry::Vacant(place) => place.insert(Arc::new(handler)),
             },
             Some(route) => match self.subrouted.entry(Subroute::new(Arc::clone(route)).id(id)) {
-                Entry::Occupied(first) => return Err(taken(first.get(), handler)),
-                Entry::Vacant(place) => place.insert(Arc::new(handler)),
+                hash_map::Entry::Occupied(first) => return Err(taken(first.get(), handler)),
+                hash_map::Entry::Vacant(place) => place.insert(Arc::new(handler)),
             },
         };
         Ok(())

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::time::Instant;
 
 use super::dispatch::Dispatcher;
 use super::job::Job;
@@ -19,7 +18,7 @@ use crate::wire::{Capabilities, Flags, Frame, Op, RefusalReason, SubrouteId};
 
 /// Starts the handler of a request, or says why not.
 pub(crate) fn serve(dispatcher: &mut Dispatcher, frame: Frame<'_>, message: &Bytes) {
-    let Dispatcher { link, peer, mesh, .. } = dispatcher;
+    let Dispatcher { link, peer, mesh, turn, .. } = dispatcher;
     let call = ServerCall::on_request(&frame, link.crc);
     if frame.head.op == Op::ConnectMux {
         if link.running.stream(call.mux()).is_some() {
@@ -42,7 +41,7 @@ pub(crate) fn serve(dispatcher: &mut Dispatcher, frame: Frame<'_>, message: &Byt
         let text = format!("the metadata is more than the limit of {}", settings.limits.metadata_bytes_max);
         return refuse(link, call, RefusalReason::BadRequest, &text);
     }
-    let deadline = call.timeout().map(|timeout| Instant::now() + timeout);
+    let deadline = call.timeout().map(|timeout| turn.now() + timeout);
     let opening = match handler.kind {
         Kind::Single => None,
         Kind::Stream(windows) => Some(serve_stream::opening(link, &call, windows, trailer.credits, deadline)),
@@ -77,7 +76,9 @@ pub(crate) fn serve(dispatcher: &mut Dispatcher, frame: Frame<'_>, message: &Byt
         stream: stream.map(|stream| (Arc::clone(link), stream)),
     };
     let job = Job::new(handler, &request, call, admission);
-    dispatcher.in_handlers += job.run(request);
+    if let Some(ended) = job.run(request, turn.now()) {
+        dispatcher.turn.on_handled(ended);
+    }
 }
 
 /// What serves calls of this kind under this id and subroute.

@@ -1,5 +1,7 @@
 //! Serving the streams of the peer: their opening, their frames, their ends.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
@@ -88,7 +90,9 @@ fn refuse(link: &Link, stream: &Stream, reason: RefusalReason, text: &str) {
 
 /// The caller is gone. A v1 peer is answered as one of its own would.
 fn give_up(link: &Link, stream: &Stream) {
-    stream.close(Ended::Cancelled);
+    // A caller gives up at its deadline too, and which of the two ends acts first is a matter of luck.
+    let late = stream.deadline.is_some_and(|deadline| deadline <= Instant::now() + DEADLINE_GRACE);
+    stream.close(if late { Ended::Deadline } else { Ended::Cancelled });
     link.running.cancel(stream.mux);
     if !link.capabilities.contains(Capabilities::CREDITS) {
         stream.send_disconnect(link);
@@ -135,3 +139,7 @@ pub(super) fn on_tick(link: &Link, now: std::time::Instant, moved: Moved) {
         }
     }
 }
+
+/// Two ends of a stream that act on one deadline are at most about this far apart: the time that the request travelled, less
+/// that of what was said at its end.
+const DEADLINE_GRACE: Duration = Duration::from_millis(10);

@@ -13,6 +13,8 @@ use crate::error::LinkError;
 pub(super) struct Slots {
     pub(super) slots: Vec<Slot>,
     vacant: Vec<u32>,
+    /// Calls that may still begin here, of those that may be in flight on the link.
+    pub(super) allowed: usize,
     generation: u32,
     /// No call that waits here has to end before.
     pub(super) earliest: Option<Instant>,
@@ -41,7 +43,12 @@ impl Slot {
 
 impl Slots {
     pub(super) fn new(generation: u32) -> Self {
-        Self { slots: Vec::new(), vacant: Vec::new(), generation, earliest: None, closed: None }
+        Self { slots: Vec::new(), vacant: Vec::new(), allowed: 0, generation, earliest: None, closed: None }
+    }
+
+    /// Calls in flight.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.vacant.len()
     }
 
     /// The index of a vacant slot and a new generation.
@@ -66,6 +73,7 @@ impl Slots {
     pub(super) fn vacate(&mut self, index: usize) -> Slot {
         let Some(slot) = self.slots.get_mut(index) else { return Slot::Vacant };
         let slot = std::mem::replace(slot, Slot::Vacant);
+        self.allowed += 1;
         self.vacant.extend(u32::try_from(index));
         // Grown by a burst, it would keep its memory for as long as the link lives.
         if self.vacant.len() == self.slots.len() && self.slots.len() > SLOTS_KEPT {

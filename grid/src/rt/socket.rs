@@ -12,6 +12,7 @@ use tokio_util::io::poll_read_buf;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::counts::Counts;
+use super::hello::HANDSHAKE_BYTES_MAX;
 use super::websocket::{Inbox, Masks, Received, put_frame};
 use crate::error::LinkError;
 
@@ -138,6 +139,8 @@ pub(crate) struct WebSocket {
     /// Whether this side masks.
     pub(crate) masks: Masks,
     inbox: Inbox,
+    /// Once the handshake is over.
+    message_bytes_max: usize,
 }
 
 impl WebSocket {
@@ -147,11 +150,13 @@ impl WebSocket {
             Masks::Yes => Masks::No,
             Masks::No => Masks::Yes,
         };
-        Self { socket, masks, inbox: Inbox::new(BytesMut::from(rest), theirs, message_bytes_max) }
+        let inbox = Inbox::new(BytesMut::from(rest), theirs, message_bytes_max.min(HANDSHAKE_BYTES_MAX));
+        Self { socket, masks, inbox, message_bytes_max }
     }
 
-    /// From now on bytes are counted for this peer.
+    /// From now on bytes are counted for this peer, and messages may be as large as any.
     pub(crate) fn end_handshake(&mut self, counts: &Arc<Counts>) {
+        self.inbox.message_bytes_max = self.message_bytes_max;
         self.socket.end_handshake(counts);
     }
 
@@ -161,11 +166,18 @@ impl WebSocket {
                 return Poll::Ready(Ok(received));
             }
             self.inbox.reserve();
+            let room = self.inbox.bytes.capacity() - self.inbox.bytes.len();
             let read = ready!(poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.inbox.bytes));
-            if read.map_err(|error| closed(&error))? == 0 {
-                return Poll::Ready(Err(LinkError::Closed("end of stream".into())));
+            match read.map_err(|error| closed(&error))? {
+                0 => return Poll::Ready(Err(LinkError::Closed("end of stream".into()))),
+                read => self.inbox.on_read(read, room),
             }
         }
+    }
+
+    /// Gives back what memory is not in use just now.
+    pub(crate) fn shrink(&mut self) {
+        self.inbox.shrink();
     }
 
     /// The next message, in the handshake.

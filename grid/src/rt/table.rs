@@ -34,10 +34,13 @@ use crate::wire::{Capabilities, Frame};
 pub(crate) struct Table {
     shards: Box<[Shard]>,
     shard_bits: u32,
-    in_flight: AtomicUsize,
+    /// Of the calls that may be in flight, those that no shard has claimed.
+    unclaimed: AtomicUsize,
     in_flight_max: usize,
     /// A call has to end before the driver will look.
     earlier: AtomicBool,
+    /// Somebody waits for the end of all calls.
+    watched: AtomicBool,
     idle: Notify,
 }
 
@@ -77,9 +80,10 @@ impl Table {
         Self {
             shards: (0..shards).map(|_| Shard(Mutex::new(slots()))).collect(),
             shard_bits: shards.trailing_zeros(),
-            in_flight: AtomicUsize::new(0),
+            unclaimed: AtomicUsize::new(in_flight_max),
             in_flight_max,
             earlier: AtomicBool::new(false),
+            watched: AtomicBool::new(false),
             idle: Notify::new(),
         }
     }
@@ -99,17 +103,9 @@ impl Table {
 
     /// Fills a slot in the shard of the calling thread. Mux ids are never 0.
     fn occupy<T>(&self, fill: impl FnOnce(u64, u32) -> (T, Slot)) -> Result<T, NoSlot> {
-        if self.in_flight.fetch_add(1, Ordering::Relaxed) >= self.in_flight_max {
-            self.leave();
-            return Err(NoSlot::Full(self.in_flight_max));
-        }
         let shard = thread_number() & (self.shards.len() - 1);
-        let mut slots = self.lock(shard);
-        if let Some(why) = slots.closed.clone() {
-            drop(slots);
-            self.leave();
-            return Err(NoSlot::Closed(why));
-        }
+        let mut slots = self.allowed(shard)?;
+        slots.allowed -= 1;
         let (index, generation) = slots.vacant();
         let place = (u64::from(index) << self.shard_bits) | u64::try_from(shard).unwrap_or(0);
         let (made, slot) = fill((u64::from(generation) << PLACE_BITS) | place, generation);
@@ -120,6 +116,56 @@ impl Table {
             self.earlier.store(true, Ordering::Relaxed);
         }
         Ok(made)
+    }
+
+    /// A shard in which a call may begin. Each claims a number of calls at once, so that threads do not meet over a count.
+    fn allowed(&self, shard: usize) -> Result<MutexGuard<'_, Slots>, NoSlot> {
+        for reclaimed in [false, true] {
+            let mut slots = self.lock(shard);
+            if let Some(why) = slots.closed.clone() {
+                return Err(NoSlot::Closed(why));
+            }
+            if slots.allowed == 0 {
+                let claim = |unclaimed: usize| (unclaimed > 0).then(|| unclaimed - unclaimed.min(CLAIM));
+                if let Ok(unclaimed) = self.unclaimed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, claim) {
+                    slots.allowed = unclaimed.min(CLAIM);
+                }
+            }
+            if slots.allowed > 0 {
+                return Ok(slots);
+            }
+            drop(slots);
+            if !reclaimed {
+                self.reclaim();
+            }
+        }
+        Err(NoSlot::Full(self.in_flight_max))
+    }
+
+    /// Takes back what shards have claimed and do not need now.
+    fn reclaim(&self) {
+        for shard in 0..self.shards.len() {
+            let allowed = std::mem::take(&mut self.lock(shard).allowed);
+            self.unclaimed.fetch_add(allowed, Ordering::Relaxed);
+        }
+    }
+
+    /// Vacates a slot, which ends the call in it.
+    fn vacate(&self, mut slots: MutexGuard<'_, Slots>, index: usize) -> Slot {
+        let slot = slots.vacate(index);
+        let surplus = match slots.allowed > 2 * CLAIM {
+            true => CLAIM,
+            false => 0,
+        };
+        slots.allowed -= surplus;
+        drop(slots);
+        if surplus > 0 {
+            self.unclaimed.fetch_add(surplus, Ordering::Relaxed);
+        }
+        if self.watched.load(Ordering::Relaxed) {
+            self.idle.notify_waiters();
+        }
+        slot
     }
 
     /// Waits for the end of a call, and vacates its slot.
@@ -143,12 +189,8 @@ impl Table {
             drop(swapped);
             slots = self.lock(shard);
         }
-        match slots.vacate(index) {
-            Slot::Ended(ended) => {
-                drop(slots);
-                self.leave();
-                Poll::Ready(ended)
-            }
+        match self.vacate(slots, index) {
+            Slot::Ended(ended) => Poll::Ready(ended),
             Slot::Waiting { .. } | Slot::Vacant | Slot::Stream { .. } => {
                 unreachable!("a slot is vacated by its call alone")
             }
@@ -158,9 +200,7 @@ impl Table {
     /// Gives a call up, and vacates its slot.
     pub(crate) fn cancel(&self, mux: u64) -> Cancelled {
         let Some((shard, index, _)) = self.place(mux) else { return Cancelled::HadEnded };
-        let slot = self.lock(shard).vacate(index);
-        self.leave();
-        match slot {
+        match self.vacate(self.lock(shard), index) {
             Slot::Waiting { .. } => Cancelled::Waiting,
             Slot::Ended(_) | Slot::Vacant | Slot::Stream { .. } => Cancelled::HadEnded,
         }
@@ -214,14 +254,10 @@ impl Table {
     /// A stream has ended. Nothing happens if that was known.
     pub(crate) fn remove(&self, mux: u64) {
         let Some((shard, index, wanted)) = self.place(mux) else { return };
-        let mut slots = self.lock(shard);
-        if !matches!(slots.slots.get(index), Some(Slot::Stream { generation, .. }) if *generation == wanted) {
-            return;
+        let slots = self.lock(shard);
+        if matches!(slots.slots.get(index), Some(Slot::Stream { generation, .. }) if *generation == wanted) {
+            drop(self.vacate(slots, index));
         }
-        let slot = slots.vacate(index);
-        drop(slots);
-        drop(slot);
-        self.leave();
     }
 
     /// The streams that have not ended.
@@ -251,7 +287,7 @@ impl Table {
             Slot::Waiting { .. } | Slot::Stream { .. } | Slot::Ended(_) | Slot::Vacant => return Met::Nobody,
         }
         if let Some(outcome) = outcome(frame) {
-            let ended = Ended::from_outcome(outcome, |payload| message.slice_ref(payload));
+            let ended = Ended::from_outcome(outcome, |payload| own(payload, message));
             let slot = std::mem::replace(slot, Slot::Ended(ended));
             drop(slots);
             if let Slot::Waiting { waker, .. } = slot {
@@ -298,23 +334,19 @@ impl Table {
     }
 
     pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
+        (0..self.shards.len()).map(|shard| self.lock(shard).len()).sum()
     }
 
     /// Waits until no call is in flight.
     pub(crate) async fn idle(&self) {
+        // Whoever vacates a slot after it was counted below sees it.
+        self.watched.store(true, Ordering::Relaxed);
         loop {
             let idle = self.idle.notified();
             if self.in_flight() == 0 {
                 return;
             }
             idle.await;
-        }
-    }
-
-    fn leave(&self) {
-        if self.in_flight.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.idle.notify_waiters();
         }
     }
 
@@ -337,6 +369,15 @@ impl fmt::Debug for Table {
     }
 }
 
+/// The bytes of an answer. Small ones are copied: a message is shared by all whose answers it carries, and threads that
+/// count its users meet over the count, which costs them more.
+fn own(payload: &[u8], message: &Bytes) -> Bytes {
+    match payload.len() <= ANSWER_COPIED_MAX {
+        true => Bytes::copy_from_slice(payload),
+        false => message.slice_ref(payload),
+    }
+}
+
 /// A small number for each thread, so that threads tend to use shards of their own.
 fn thread_number() -> usize {
     static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
@@ -347,7 +388,12 @@ fn thread_number() -> usize {
 /// Bits of a mux id that name a slot: 2^20 calls, which is the most that `Limits::calls_out_max` can be, in any of 16
 /// shards.
 const PLACE_BITS: u32 = 24;
+/// Copying this much takes some tens of nanoseconds.
+const ANSWER_COPIED_MAX: usize = 1 << 10;
 const SHARDS_MAX: usize = 16;
+/// Calls that a shard claims at once: few beside the default limit, many beside one.
+const CLAIM: usize = 64;
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -455,6 +501,22 @@ mod tests {
         assert!(matches!(poll(&table, answered), Poll::Ready(Ended::Answer(_))));
         assert!(matches!(insert(&table), Err(NoSlot::Closed(LinkError::Dead))));
         assert_eq!(table.in_flight(), 0);
+    }
+
+    #[test]
+    fn each_shard_gets_what_the_others_do_not_need() {
+        let table = Arc::new(Table::new(4, 100, 0));
+        let begin = |calls: usize| {
+            let table = Arc::clone(&table);
+            let begun = move || (0..calls).filter_map(|_| insert(&table).ok()).collect::<Vec<_>>();
+            std::thread::spawn(begun).join().unwrap()
+        };
+        let calls: Vec<u64> = [30, 30, 30, 30].into_iter().flat_map(begin).collect();
+        assert_eq!((calls.len(), table.in_flight()), (100, 100));
+        calls.into_iter().for_each(|mux| {
+            table.cancel(mux);
+        });
+        assert_eq!((begin(200).len(), table.in_flight()), (100, 100));
     }
 
     #[test]

@@ -42,7 +42,9 @@ pub(crate) struct Inbox {
     fragments: Option<Fragments>,
     /// Whether the peer masks.
     masks: Masks,
-    message_bytes_max: usize,
+    pub(crate) message_bytes_max: usize,
+    /// What one read takes up to.
+    read_bytes: usize,
 }
 
 /// The beginning of a message that comes in several frames.
@@ -55,7 +57,7 @@ enum Fragments {
 impl Inbox {
     /// `bytes` have been received already.
     pub(crate) fn new(bytes: BytesMut, masks: Masks, message_bytes_max: usize) -> Self {
-        Self { bytes, header: None, fragments: None, masks, message_bytes_max }
+        Self { bytes, header: None, fragments: None, masks, message_bytes_max, read_bytes: READ_BYTES_MIN }
     }
 
     /// Takes what has been received apart. `None`: more bytes are needed.
@@ -88,9 +90,24 @@ impl Inbox {
     /// Makes room for what is to be read next. A large frame is given memory as it comes, not as it is announced.
     pub(crate) fn reserve(&mut self) {
         let missing = self.header.as_ref().map_or(0, |(_, len)| len.saturating_sub(self.bytes.len()));
-        let wanted = missing.min(self.bytes.len()).max(READ_BYTES_MIN);
+        let wanted = missing.min(self.bytes.len().max(FRAME_AT_ONCE)).max(self.read_bytes / WORTH_A_READ);
         if self.bytes.capacity() - self.bytes.len() < wanted {
-            self.bytes.reserve(wanted.max(READ_BYTES));
+            self.bytes.reserve(wanted.max(self.read_bytes));
+        }
+    }
+
+    /// A read has taken so much, and there was room for so much: the more comes, the more is read at once.
+    pub(crate) fn on_read(&mut self, bytes: usize, room: usize) {
+        if bytes == room {
+            self.read_bytes = (2 * self.read_bytes).min(READ_BYTES_MAX);
+        }
+    }
+
+    /// Gives back what memory is not in use just now.
+    pub(crate) fn shrink(&mut self) {
+        self.read_bytes = READ_BYTES_MIN;
+        if self.bytes.is_empty() {
+            self.bytes = BytesMut::new();
         }
     }
 
@@ -214,12 +231,16 @@ fn violation(what: impl std::fmt::Display) -> LinkError {
     LinkError::Protocol(what.to_string().into())
 }
 
-/// One read takes up to this much. Half of it is a full merge of a v1 peer, and an idle link keeps no more.
-const READ_BYTES: usize = 16 << 10;
-/// Less room than this is not worth a read: the buffer is replaced once per many messages, not at each.
-const READ_BYTES_MIN: usize = 2 << 10;
+/// What one read takes up to on a link where little comes: an idle one keeps no more.
+const READ_BYTES_MIN: usize = 4 << 10;
+/// What one read takes up to on a busy link: two full writes of a peer. A message shares its memory with those around it.
+const READ_BYTES_MAX: usize = 128 << 10;
+/// Less room than this part of a read is not worth one: the buffer is replaced once per many messages, not at each.
+const WORTH_A_READ: usize = 8;
+/// A frame up to this size is given memory at once, a larger one as it comes.
+const FRAME_AT_ONCE: usize = 256 << 10;
 /// A payload above this size does not share its memory with what comes after it.
-const KEPT_MAX: usize = 4 * READ_BYTES;
+const KEPT_MAX: usize = 64 << 10;
 /// The longest payload of a control frame.
 const CONTROL_MAX: usize = 125;
 /// The longest header of a frame.
@@ -297,11 +318,26 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_is_announced_takes_no_memory() {
+    fn a_frame_that_is_announced_takes_little_memory() {
         let mut inbox = inbox(&[0x82, 0x7f, 0, 0, 0, 0, 0, 0x10, 0, 0], Masks::No);
         assert_eq!(inbox.next(), Ok(None));
         inbox.reserve();
-        assert!(inbox.bytes.capacity() <= 2 * READ_BYTES);
+        assert!(inbox.bytes.capacity() <= FRAME_AT_ONCE);
+    }
+
+    #[test]
+    fn a_busy_link_reads_much_at_once_and_an_idle_one_keeps_little() {
+        let mut inbox = inbox(&[], Masks::No);
+        inbox.reserve();
+        assert!(inbox.bytes.capacity() <= READ_BYTES_MIN);
+        for _ in 0..10 {
+            inbox.on_read(1, 1);
+        }
+        inbox.reserve();
+        assert_eq!(inbox.bytes.capacity(), READ_BYTES_MAX);
+        inbox.shrink();
+        inbox.reserve();
+        assert!(inbox.bytes.capacity() <= READ_BYTES_MIN);
     }
 
     #[test]

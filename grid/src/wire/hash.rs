@@ -1,10 +1,10 @@
 //! The two uses that the protocol makes of xxh3: checksums, and who of two nodes dials.
 
-use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
+use twox_hash::XxHash3_64;
 
 /// The checksum at the end of a message: the low 32 bits of the hash of all before it.
 pub(super) fn crc(bytes: &[u8]) -> u32 {
-    let [a, b, c, d, ..] = xxh3_64(bytes).to_le_bytes();
+    let [a, b, c, d, ..] = XxHash3_64::oneshot(bytes).to_le_bytes();
     u32::from_le_bytes([a, b, c, d])
 }
 
@@ -16,12 +16,7 @@ pub(crate) fn needs_crc(local: &str, remote: &str) -> bool {
 
 /// Whether the node named `local` is the one of the two that dials. Both come to the same answer.
 pub(crate) fn local_dials(local: &str, remote: &str) -> bool {
-    let hash = |first: &str, second: &str| {
-        let mut hasher = Xxh3Default::new();
-        hasher.update(first.as_bytes());
-        hasher.update(second.as_bytes());
-        hasher.digest()
-    };
+    let hash = |first: &str, second: &str| XxHash3_64::oneshot(format!("{first}{second}").as_bytes());
     match hash(local, remote).cmp(&hash(remote, local)) {
         std::cmp::Ordering::Less => true,
         std::cmp::Ordering::Greater => false,

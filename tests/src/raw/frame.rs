@@ -5,7 +5,7 @@ use std::io::Cursor;
 
 use rmpv::Value;
 use sha2::{Digest, Sha256};
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 /// The numbers of the ops.
 #[allow(missing_docs, reason = "they are those of the protocol's page")]
@@ -258,7 +258,7 @@ pub fn subroute_id(handler: u32, route: &str) -> [u8; 32] {
 
 /// The checksum of a message.
 pub fn checksum(bytes: &[u8]) -> [u8; 4] {
-    let [a, b, c, d, ..] = xxh3_64(bytes).to_le_bytes();
+    let [a, b, c, d, ..] = XxHash3_64::oneshot(bytes).to_le_bytes();
     [a, b, c, d]
 }
 

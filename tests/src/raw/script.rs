@@ -9,7 +9,7 @@ use std::pin::Pin;
 use grid::{BoxIo, Connector};
 use rmpv::Value;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use super::frame::{Frame, op};
 use super::hello::{Hello, connect_response};
@@ -32,7 +32,7 @@ pub const SIDES: [Side; 2] = [Side::Accepts, Side::Dials];
 
 /// Whether the node `local` dials `remote`.
 pub fn dials(local: &str, remote: &str) -> bool {
-    let one_way = |first: &str, second: &str| xxh3_64(format!("{first}{second}").as_bytes());
+    let one_way = |first: &str, second: &str| XxHash3_64::oneshot(format!("{first}{second}").as_bytes());
     (one_way(local, remote), local) < (one_way(remote, local), remote)
 }
 
