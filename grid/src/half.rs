@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use crate::connection::Connection;
 use crate::description::Codec;
-use crate::proto::End;
+use crate::proto::{Batch, End};
 use crate::rt::{Ended, Link, Next, Stream};
 
 /// One end of a stream, as a half of it holds it. The connection keeps a guest connected.
@@ -51,15 +51,16 @@ impl fmt::Debug for Half {
 #[derive(Debug)]
 pub(crate) struct Reader {
     pub(crate) half: Half,
+    batch: Batch,
 }
 
 impl Reader {
     pub(crate) fn new(half: Half) -> Self {
-        Self { half }
+        Self { half, batch: Batch::default() }
     }
 
     pub(crate) fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Next> {
-        self.half.stream.poll_next(&self.half.link, cx)
+        self.half.stream.poll_next(&self.half.link, &mut self.batch, cx)
     }
 }
 

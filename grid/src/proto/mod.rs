@@ -3,6 +3,7 @@
 //! Inputs are methods; what comes back says what to send and what to deliver. No task, lock, clock or randomness: the
 //! driver in `rt` owns those and passes times in. The unit is the call; nothing here couples two of them.
 
+mod batch;
 mod client_call;
 mod handshake;
 mod liveness;
@@ -12,6 +13,7 @@ mod sending;
 mod server_call;
 mod window;
 
+pub(crate) use batch::Batch;
 pub(crate) use client_call::{Outcome, cancellation, outcome};
 pub use handshake::Claim;
 pub(crate) use handshake::{Acceptance, Acceptor, GUEST, dialled, is_guest};
@@ -20,4 +22,4 @@ pub(crate) use pulse::{Pulse, PulseBeat};
 pub(crate) use receiving::{Event, Over, Receiving, Take};
 pub(crate) use sending::{End, Sending, Size};
 pub(crate) use server_call::{Reply, ServerCall};
-pub(crate) use window::{Ahead, Credits, Memory, Window};
+pub(crate) use window::{Ahead, Memory, Window};

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::batch::Batch;
 use super::client_call::{Outcome, refused};
 use super::liveness::Moved;
 use super::sending::End;
-use super::window::{Credits, Memory, Queue, Window};
+use super::window::{Memory, Queue, Window};
 use crate::wire::{Flags, Frame, Op, Pong, RefusalReason};
 
 /// The items that came and wait for their reader, and the credits against which they came.
@@ -91,11 +92,9 @@ enum Kept {
     No,
 }
 
-/// What a reader finds.
+/// What a reader finds when no item is left.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Take<R> {
-    /// An item, and the credits that its taking sets free for the other end.
-    Item(Bytes, Credits),
     /// Told once.
     Over(Over<R>),
     /// Nothing yet.
@@ -226,22 +225,28 @@ impl<R> Receiving<R> {
         open
     }
 
-    /// The next thing to be read.
-    pub(crate) fn take(&mut self, memory: impl FnOnce(&Bytes) -> Memory) -> Take<R> {
-        if let Some(item) = self.items.pop_front() {
-            if self.items.is_empty() && self.items.capacity() > ITEMS_KEPT {
-                self.items = VecDeque::new();
-            }
-            self.bytes -= item.len();
-            let memory = memory(&item);
-            self.window.on_taken(item.len());
-            let queue = if self.items.is_empty() { Queue::Empty } else { Queue::Some };
-            let credits = match self.input {
-                Input::Open => self.window.grant(memory, queue),
-                Input::Over(_) | Input::Told => Credits::default(),
-            };
-            return Take::Item(item, credits);
+    /// Takes what the reader has given out into account, and hands all over that waits if the reader has nothing left. Gives
+    /// the credits that this sets free for the other end. `memory` is told how many bytes were given out.
+    pub(crate) fn settle(&mut self, batch: &mut Batch, memory: impl FnOnce(usize) -> Memory) -> u32 {
+        let (given, bytes) = batch.take_given();
+        given.for_each(|len| self.window.on_taken(len));
+        // What comes after the reader has gone is not counted.
+        self.bytes = self.bytes.saturating_sub(bytes);
+        if batch.items.is_empty() {
+            batch.shrink();
+            std::mem::swap(&mut self.items, &mut batch.items);
         }
+        batch.due = self.window.least();
+        let memory = memory(bytes);
+        let queue = if batch.items.is_empty() { Queue::Empty } else { Queue::Some };
+        match self.input {
+            Input::Open => self.window.grant(memory, queue),
+            Input::Over(_) | Input::Told => 0,
+        }
+    }
+
+    /// What there is to say once no item is left.
+    pub(crate) fn take_over(&mut self) -> Take<R> {
         match &mut self.input {
             Input::Open => Take::Wait,
             Input::Told => Take::Told,
@@ -252,11 +257,10 @@ impl<R> Receiving<R> {
         }
     }
 
-    /// Nobody reads any more. Gives what was not read.
-    pub(crate) fn on_reader_gone(&mut self) -> VecDeque<Bytes> {
+    /// Nobody reads any more. Gives what was not handed over, and the bytes of all that was not taken.
+    pub(crate) fn on_reader_gone(&mut self) -> (VecDeque<Bytes>, usize) {
         self.reader = Reader::Gone;
-        self.bytes = 0;
-        std::mem::take(&mut self.items)
+        (std::mem::take(&mut self.items), std::mem::take(&mut self.bytes))
     }
 
     pub(crate) fn is_opened(&self) -> bool {
@@ -287,136 +291,6 @@ fn credits(frame: &Frame<'_>) -> u32 {
     frame.trailer.as_ref().and_then(|trailer| trailer.credits).unwrap_or(1)
 }
 
-/// Places of an empty queue that keep their memory.
-const ITEMS_KEPT: usize = 64;
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::{Capabilities, Header, Trailer};
-
-    type Machine = Receiving<&'static str>;
-
-    fn machine(end: End, peer: Capabilities, window: u32) -> Machine {
-        Receiving::new(end, Window::new(peer, window, window), if end == End::Caller { 0 } else { 1 })
-    }
-
-    fn frame(op: Op, seq: u32, flags: Flags, payload: &[u8]) -> Frame<'_> {
-        let head = Header { seq, ..Header::new(op, 7, flags) };
-        Frame { head, payload, rest: &[], subroute: None, trailer: None }
-    }
-
-    fn feed<'a>(machine: &mut Machine, frame: &Frame<'a>) -> Event<'a> {
-        machine.on_frame(frame, |payload, _| Some(Bytes::copy_from_slice(payload)))
-    }
-
-    fn item(seq: u32) -> Frame<'static> {
-        frame(Op::MuxClientMsg, seq, Flags::NONE, b"x")
-    }
-
-    fn take(machine: &mut Machine) -> Take<&'static str> {
-        machine.take(|_| Memory::Plenty)
-    }
-
-    #[test]
-    fn the_last_items_come_before_the_end_and_the_end_once() {
-        let mut machine = machine(End::Caller, Capabilities::V1, 2);
-        assert_eq!(feed(&mut machine, &frame(Op::AckMux, 0, Flags::NONE, b"")), Event::Opened(None));
-        assert_eq!(feed(&mut machine, &frame(Op::MuxServerMsg, 1, Flags::NONE, b"a")), Event::Readable);
-        assert_eq!(feed(&mut machine, &frame(Op::MuxServerMsg, 2, Flags::EOF, b"b")), Event::Ended(None));
-        assert!(machine.on_over(Over::Finished));
-        assert!(!machine.on_over(Over::Because("late")));
-        assert!(matches!(take(&mut machine), Take::Item(item, Credits { count: 0, .. }) if item == "a"));
-        assert!(matches!(take(&mut machine), Take::Item(item, Credits { count: 0, .. }) if item == "b"));
-        assert_eq!(take(&mut machine), Take::Over(Over::Finished));
-        assert_eq!(take(&mut machine), Take::Told);
-    }
-
-    #[test]
-    fn what_comes_to_a_caller_out_of_order_ends_the_call_but_for_an_error() {
-        for op in [Op::AckMux, Op::UnblockClMux, Op::MuxServerMsg] {
-            let mut machine = machine(End::Caller, Capabilities::V1, 2);
-            let ended = feed(&mut machine, &frame(op, 3, Flags::NONE, b"a"));
-            assert_eq!(ended, Event::Ended(Some(Outcome::Violation("out-of-sequence item received"))), "{op:?}");
-        }
-        let mut machine = machine(End::Caller, Capabilities::V1, 2);
-        let error = frame(Op::MuxServerMsg, 9, Flags::EOF | Flags::ERROR, b"why");
-        assert_eq!(feed(&mut machine, &error), Event::Ended(Some(Outcome::Error(b"why"))));
-        assert!(!machine.is_opened(), "an error that overtook the answer to the opening is the answer");
-    }
-
-    #[test]
-    fn what_a_caller_may_not_send_is_refused_in_the_words_of_v1() {
-        let violation = |machine: &mut Machine, frame| match feed(machine, &frame) {
-            Event::Violation(text) => text.to_string(),
-            other => panic!("{other:?} instead of a violation"),
-        };
-        let mut one = machine(End::Handler, Capabilities::V1, 1);
-        feed(&mut one, &item(1));
-        assert_eq!(violation(&mut one, item(2)), "handler blocked");
-        let mut skipping = machine(End::Handler, Capabilities::V1, 1);
-        assert_eq!(violation(&mut skipping, item(2)), "receive sequence number mismatch. want 1, got 2");
-        let mut none = machine(End::Handler, Capabilities::V1, 0);
-        assert_eq!(take(&mut none), Take::Over(Over::Finished), "there is nothing to wait for");
-        assert_eq!(violation(&mut none, item(1)), "did not expect inbound message");
-        let mut over = machine(End::Handler, Capabilities::V1, 2);
-        assert_eq!(feed(&mut over, &frame(Op::MuxClientMsg, 1, Flags::EOF, b"")), Event::Readable);
-        assert_eq!(violation(&mut over, item(2)), "did not expect inbound message");
-    }
-
-    #[test]
-    fn a_cancelled_input_is_no_clean_end() {
-        let mut machine = machine(End::Handler, Capabilities::OWN, 2);
-        feed(&mut machine, &item(1));
-        assert_eq!(feed(&mut machine, &frame(Op::DisconnectServerMux, 0, Flags::NONE, b"")), Event::Cancelled);
-        machine.on_over(Over::Because("cancelled"));
-        assert!(matches!(take(&mut machine), Take::Item(..)));
-        assert_eq!(take(&mut machine), Take::Over(Over::Because("cancelled")));
-    }
-
-    #[test]
-    fn credits_are_one_unless_they_are_counted() {
-        let mut machine = machine(End::Handler, Capabilities::OWN, 2);
-        let one = frame(Op::UnblockSrvMux, 1, Flags::NONE, b"");
-        assert_eq!(feed(&mut machine, &one), Event::Credits(1));
-        let trailer = Trailer { credits: Some(30), ..Trailer::default() };
-        let many = Frame { trailer: Some(trailer), ..frame(Op::UnblockSrvMux, 2, Flags::NONE, b"") };
-        assert_eq!(feed(&mut machine, &many), Event::Credits(30));
-        assert_eq!(feed(&mut machine, &frame(Op::Ping, 3, Flags::NONE, b"")), Event::Ping);
-    }
-
-    #[test]
-    fn a_nil_item_of_a_v1_server_is_an_empty_one() {
-        let mut machine = machine(End::Caller, Capabilities::V1, 1);
-        feed(&mut machine, &frame(Op::AckMux, 0, Flags::NONE, b""));
-        assert_eq!(feed(&mut machine, &frame(Op::MuxServerMsg, 1, Flags::NONE, b"")), Event::Readable);
-        assert_eq!(take(&mut machine), Take::Item(Bytes::new(), Credits { count: 1, frames: 1 }));
-        assert_eq!(feed(&mut machine, &frame(Op::MuxServerMsg, 2, Flags::NONE, b"b")), Event::Readable);
-    }
-
-    #[test]
-    fn an_item_for_which_there_is_no_room_is_thrown_away_also_with_the_end() {
-        for flags in [Flags::NONE, Flags::EOF] {
-            let mut machine = machine(End::Caller, Capabilities::OWN, 2);
-            feed(&mut machine, &frame(Op::AckMux, 0, Flags::NONE, b""));
-            feed(&mut machine, &frame(Op::MuxServerMsg, 1, Flags::NONE, b"abc"));
-            let second = frame(Op::MuxServerMsg, 2, flags, b"d");
-            let refuse = |_: &[u8], waiting| {
-                assert_eq!(waiting, 3);
-                None
-            };
-            assert_eq!(machine.on_frame(&second, refuse), Event::Overflow);
-            assert!(matches!(take(&mut machine), Take::Item(item, _) if item == "abc"));
-            assert_eq!(take(&mut machine), Take::Wait);
-        }
-    }
-
-    #[test]
-    fn items_for_nobody_are_not_kept() {
-        let mut machine = machine(End::Handler, Capabilities::OWN, 3);
-        feed(&mut machine, &item(1));
-        assert_eq!(machine.on_reader_gone().len(), 1);
-        feed(&mut machine, &item(2));
-        assert_eq!(take(&mut machine), Take::Wait);
-    }
-}
+#[path = "receiving_tests.rs"]
+mod tests;

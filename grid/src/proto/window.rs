@@ -30,13 +30,6 @@ enum Grants {
     Counted,
 }
 
-/// Credits for the other end, and the frames that it takes to say so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Credits {
-    pub(crate) count: u32,
-    pub(crate) frames: u32,
-}
-
 /// Whether the unread items of the link leave room for more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Memory {
@@ -78,16 +71,25 @@ impl Window {
         self.owed = self.owed.saturating_add(1);
     }
 
+    /// So many items have to be taken before credits go back, as long as there is memory.
+    pub(crate) fn least(&self) -> usize {
+        usize::try_from(self.least_owed()).unwrap_or(usize::MAX)
+    }
+
+    fn least_owed(&self) -> u32 {
+        match self.grants {
+            Grants::OneByOne => 1,
+            Grants::Counted => (self.size / 2).max(1),
+        }
+    }
+
     /// What goes back now.
     ///
     /// No end waits for the other when all items were taken. If the sender has no credits, the whole window is owed, and
     /// so goes back; with little memory, one of it does. If it has sent as many bytes as it may ([`Ahead`]), that is seen here,
     /// and the credits of all items go back.
-    pub(crate) fn grant(&mut self, memory: Memory, queue: Queue) -> Credits {
-        let least = match self.grants {
-            Grants::OneByOne => 1,
-            Grants::Counted => (self.size / 2).max(1),
-        };
+    pub(crate) fn grant(&mut self, memory: Memory, queue: Queue) -> u32 {
+        let least = self.least_owed();
         let count = match memory {
             Memory::Plenty if self.owed >= least || self.seen.is_too_far() => self.owed,
             Memory::Scarce if self.seen.is_too_far() && queue == Queue::Empty => self.owed.min(self.seen.items()),
@@ -97,11 +99,7 @@ impl Window {
         self.owed -= count;
         self.seen.on_credits(count);
         self.outstanding = self.outstanding.saturating_add(count);
-        let frames = match self.grants {
-            Grants::OneByOne => count,
-            Grants::Counted => count.min(1),
-        };
-        Credits { count, frames }
+        count
     }
 }
 
@@ -162,7 +160,7 @@ mod tests {
             assert!(!window.is_spent());
             window.on_item();
             window.on_taken(0);
-            window.grant(memory, Queue::Empty).count
+            window.grant(memory, Queue::Empty)
         };
         (0..items).map(one).collect()
     }
@@ -190,7 +188,7 @@ mod tests {
             window.on_item();
         }
         window.on_taken(0);
-        assert_eq!(window.grant(Memory::Scarce, Queue::Some), Credits::default());
+        assert_eq!(window.grant(Memory::Scarce, Queue::Some), 0);
     }
 
     #[test]
@@ -205,7 +203,7 @@ mod tests {
         assert_eq!(granted(&mut window, 2, Memory::Scarce), [0, 0]);
         window.on_item();
         window.on_taken(0);
-        assert_eq!(window.grant(Memory::Plenty, Queue::Empty), Credits { count: 3, frames: 3 });
+        assert_eq!(window.grant(Memory::Plenty, Queue::Empty), 3);
     }
 
     /// What a sender and a reader make of items of this size with a window, the reader taking each once the sender waits.
@@ -225,7 +223,7 @@ mod tests {
             for left in (0..waiting).rev() {
                 receiving.on_taken(size);
                 let queue = if left == 0 { Queue::Empty } else { Queue::Some };
-                let granted = receiving.grant(memory, queue).count;
+                let granted = receiving.grant(memory, queue);
                 credits += granted;
                 ahead.on_credits(granted);
             }

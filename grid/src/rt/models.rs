@@ -25,7 +25,7 @@ use super::stream_out::StreamEnded;
 use super::table::{Cancelled, Met, Table};
 use crate::error::LinkError;
 use crate::limits::{Limits, Timeouts};
-use crate::proto::{End, Over};
+use crate::proto::{Batch, End, Over};
 use crate::windows::Windows;
 use crate::wire::{Capabilities, EncodedFrame, Flags, Frame, Header, Message, Op, PayloadBuf, Trailer, elements};
 
@@ -252,7 +252,8 @@ fn a_reader_gets_each_item_and_then_the_end() {
             deliver(&driver.table, &frame(Op::MuxServerMsg, mux, 1, Flags::NONE, b"a"));
             deliver(&driver.table, &frame(Op::MuxServerMsg, mux, 2, Flags::EOF, b""));
         });
-        let mut next = || block_on(poll_fn(|cx| stream.poll_next(&link, cx)));
+        let mut batch = Batch::default();
+        let mut next = || block_on(poll_fn(|cx| stream.poll_next(&link, &mut batch, cx)));
         assert!(matches!(next(), Next::Item(item) if item == "a"));
         assert!(matches!(next(), Next::Over(Over::Finished)));
         driver.join().expect("no panic");
@@ -273,8 +274,9 @@ fn a_stream_ends_once_whether_its_caller_its_remote_or_its_link_ends_it() {
         });
         let (giving_up, its_link) = (Arc::clone(&stream), Arc::clone(&link));
         let giving_up = thread::spawn(move || giving_up.cancel(&its_link, Ended::Cancelled));
+        let mut batch = Batch::default();
         let over = loop {
-            match block_on(poll_fn(|cx| stream.poll_next(&link, cx))) {
+            match block_on(poll_fn(|cx| stream.poll_next(&link, &mut batch, cx))) {
                 Next::Over(over) => break over,
                 other => panic!("{other:?} before the end"),
             }
@@ -285,7 +287,7 @@ fn a_stream_ends_once_whether_its_caller_its_remote_or_its_link_ends_it() {
         assert!(cancelled || matches!(over, Over::Finished), "{over:?}");
         let told = queued(&link).contains(&(Op::DisconnectServerMux, 0));
         assert_eq!(told, cancelled, "the remote is told of what it does not know");
-        assert!(matches!(block_on(poll_fn(|cx| stream.poll_next(&link, cx))), Next::Told));
+        assert!(matches!(block_on(poll_fn(|cx| stream.poll_next(&link, &mut batch, cx))), Next::Told));
         assert_eq!(link.table.in_flight(), 0);
     });
 }
@@ -297,7 +299,8 @@ fn items_and_credits_go_out_in_the_order_of_their_numbers() {
         let stream = open(&link);
         deliver(&link.table, &frame(Op::MuxServerMsg, stream.mux, 1, Flags::NONE, b"a"));
         let (reader, its_link) = (Arc::clone(&stream), Arc::clone(&link));
-        let reader = thread::spawn(move || block_on(poll_fn(|cx| reader.poll_next(&its_link, cx))));
+        let reader =
+            thread::spawn(move || block_on(poll_fn(|cx| reader.poll_next(&its_link, &mut Batch::default(), cx))));
         assert_eq!(block_on(stream.send(&link, PayloadBuf::copy_from(b"x"))), Ok(()));
         reader.join().expect("no panic");
         let numbers: Vec<u32> = queued(&link).into_iter().map(|(_, seq)| seq).collect();

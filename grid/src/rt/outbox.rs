@@ -116,10 +116,18 @@ pub(crate) struct Room<'a> {
 
 impl Room<'_> {
     /// Queues the frame. A stream may have to change lanes while it waits for room; the room of one is good for the other.
-    pub(crate) fn push(self, frame: EncodedFrame, lane: Lane) -> Result<(), Closed> {
+    pub(crate) fn push(self, frame: EncodedFrame, lane: Lane) -> Result<Queued, Closed> {
         self.permit.forget();
         self.outbox.enqueue(frame, lane, self.cost)
     }
+}
+
+/// What waits with a frame that was queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Queued {
+    Little,
+    /// Enough that whoever has more to queue had better let the driver write it first.
+    Much,
 }
 
 /// Why there is no room now.
@@ -207,7 +215,7 @@ impl Outbox {
     /// Queues a frame if there is room now.
     pub(crate) fn try_push(&self, frame: EncodedFrame, lane: Lane) -> Result<(), TryPush> {
         match self.try_room(frame.len(), lane) {
-            Ok(room) => room.push(frame, lane).map_err(|Closed| TryPush::Closed),
+            Ok(room) => room.push(frame, lane).map(|_| ()).map_err(|Closed| TryPush::Closed),
             Err(NoRoom::Full) => Err(TryPush::Full(frame)),
             Err(NoRoom::Closed) => Err(TryPush::Closed),
         }
@@ -228,7 +236,8 @@ impl Outbox {
     /// # Cancel safety
     /// Dropped before its end, it has queued nothing.
     pub(crate) async fn push(&self, frame: EncodedFrame, lane: Lane) -> Result<(), Closed> {
-        self.room(frame.len(), lane).await?.push(frame, lane)
+        self.room(frame.len(), lane).await?.push(frame, lane)?;
+        Ok(())
     }
 
     /// Waits for room for a frame of so many bytes.
@@ -246,7 +255,7 @@ impl Outbox {
     /// were read, of which no more come before their credits have gone out. Pings come every few seconds.
     pub(crate) fn push_own(&self, frame: EncodedFrame, lane: Lane) {
         // On a link that is gone there is nothing to say.
-        let _gone: Result<(), Closed> = self.enqueue(frame, lane, Cost::default());
+        let _gone: Result<Queued, Closed> = self.enqueue(frame, lane, Cost::default());
     }
 
     /// Queues a frame that must not wait. Pings and pongs of the link, which belong to no call, go before all else, so
@@ -389,15 +398,19 @@ impl Outbox {
         waker.into_iter().for_each(Waker::wake);
     }
 
-    fn enqueue(&self, frame: EncodedFrame, lane: Lane, cost: Cost) -> Result<(), Closed> {
+    fn enqueue(&self, frame: EncodedFrame, lane: Lane, cost: Cost) -> Result<Queued, Closed> {
         let mut queue = self.lock();
         if queue.state != State::Open {
             return Err(Closed);
         }
         let waker = queue.put(frame, lane, cost);
+        let queued = match queue.prompt.bytes() < MUCH {
+            true => Queued::Little,
+            false => Queued::Much,
+        };
         drop(queue);
         waker.into_iter().for_each(Waker::wake);
-        Ok(())
+        Ok(queued)
     }
 
     /// A frame larger than all the room that its lane has takes all of it.
@@ -465,6 +478,8 @@ impl Writer {
 
 /// A frame above this size is large. Below it, a copy costs less than what an allocation of its own does in two threads.
 const PROMPT_FRAME_MAX: usize = 4 << 10;
+/// Half a write: the system takes one half while the other is put together.
+const MUCH: usize = WRITE_BYTES / 2;
 /// The part of the room that is for small frames: a quarter, 1 MiB by default, thousands of them.
 const PROMPT_SHARE: usize = 4;
 

@@ -1,6 +1,5 @@
 //! One end of a stream: what the driver, its reader and its senders share.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 
@@ -16,7 +15,7 @@ use super::sync::{AtomicWaker, Mutex, MutexGuard};
 use crate::error::Refusal;
 use crate::limits::Timeouts;
 use crate::proto::{
-    Ahead, End, Event, Memory, Moved, Outcome, Over, Pulse, PulseBeat, Receiving, Sending, Take, Window,
+    Ahead, Batch, End, Event, Memory, Moved, Outcome, Over, Pulse, PulseBeat, Receiving, Sending, Take, Window,
 };
 use crate::windows::Windows;
 use crate::wire::{Capabilities, Flags, Frame, Op, RefusalReason, Trailer};
@@ -24,9 +23,9 @@ use crate::wire::{Capabilities, Flags, Frame, Op, RefusalReason, Trailer};
 /// One end of a stream. Held by the halves that its user has, and by the table or the running calls of its link while
 /// frames can come for it.
 ///
-/// Two locks that are never held together: `received`, between the driver and the reader, and `sending`, between the
-/// senders, for as long as one frame is sealed and queued, so that its number is its place. Credits are a semaphore:
-/// the driver adds, senders wait. It is closed when the call has ended.
+/// Two locks: `received`, between the driver and the reader, and `sending`, between the senders, for as long as one frame is
+/// sealed and queued, so that its number is its place. `sending` may be taken while `received` is held. Credits are a
+/// semaphore: the driver adds, senders wait. It is closed when the call has ended.
 #[derive(Debug)]
 pub(crate) struct Stream {
     end: End,
@@ -37,8 +36,6 @@ pub(crate) struct Stream {
     readable: AtomicWaker,
     sending: Mutex<Outgoing>,
     pub(super) credits: Semaphore,
-    /// Towards a grid node, which counts on it.
-    ahead: Option<Mutex<Ahead>>,
     /// Told when the call has ended, and when items were taken: for senders that wait for other things than credits.
     pub(super) changed: Notify,
     /// Credits of an opening that does not count them.
@@ -58,6 +55,10 @@ struct Received {
 pub(super) struct Outgoing {
     pub(super) sending: Sending,
     pub(super) lane: Lane,
+    /// Towards a grid node, which counts on it.
+    pub(super) ahead: Option<Ahead>,
+    /// Credits that were taken out of the semaphore many at once.
+    pub(super) credits: u32,
 }
 
 /// What a reader gets.
@@ -107,9 +108,13 @@ impl Stream {
             deadline: *deadline,
             received: Mutex::new(Received { receiving, pulse }),
             readable: AtomicWaker::new(),
-            sending: Mutex::new(Outgoing { sending: Sending::new(end, mux, link.crc), lane: Lane::Prompt }),
+            sending: Mutex::new(Outgoing {
+                sending: Sending::new(end, mux, link.crc),
+                lane: Lane::Prompt,
+                ahead: link.capabilities.contains(Capabilities::CREDITS).then(Ahead::default),
+                credits: 0,
+            }),
             credits: Semaphore::new(usize::try_from(credits).unwrap_or(0)),
-            ahead: link.capabilities.contains(Capabilities::CREDITS).then(Mutex::default),
             changed: Notify::new(),
             credits_default,
             inflow: link.inflow.enter(),
@@ -182,10 +187,14 @@ impl Stream {
 
     /// The other end has taken so many items.
     fn on_taken(&self, items: u32) {
-        if let Some(mut ahead) = self.ahead() {
+        let mut out = self.sending();
+        if let Some(ahead) = &mut out.ahead {
+            let was_too_far = ahead.is_too_far();
             ahead.on_credits(items);
-            drop(ahead);
-            self.changed.notify_waiters();
+            drop(out);
+            if was_too_far {
+                self.changed.notify_waiters();
+            }
         }
     }
 
@@ -254,29 +263,51 @@ impl Stream {
         self.poll_received(cx, opened)
     }
 
-    /// The next item, whose credit goes back to the other end.
-    pub(crate) fn poll_next(&self, link: &Link, cx: &Context<'_>) -> Poll<Next> {
+    /// The next item, out of the batch of its reader, or what came since. Credits go back to the other end.
+    pub(crate) fn poll_next(&self, link: &Link, batch: &mut Batch, cx: &Context<'_>) -> Poll<Next> {
+        if let Some(item) = batch.next() {
+            if self.is_due(batch) {
+                let credits = self.settle(&mut self.received(), batch);
+                self.grant(link, credits);
+            }
+            return Poll::Ready(Next::Item(item));
+        }
         let next = || {
             let mut received = self.received();
-            let taken = received.receiving.take(|item| {
-                self.inflow.sub(item.len());
-                self.inflow.memory()
-            });
-            Some(match taken {
-                Take::Item(item, credits) => {
-                    drop(received);
-                    self.grant(link, credits);
-                    Next::Item(item)
+            let mut credits = self.settle(&mut received, batch);
+            let next = match batch.next() {
+                Some(item) => {
+                    if self.is_due(batch) {
+                        credits += self.settle(&mut received, batch);
+                    }
+                    Some(Next::Item(item))
                 }
-                Take::Over(over) => Next::Over(over),
-                Take::Told => Next::Told,
-                Take::Wait => return None,
-            })
+                None => match received.receiving.take_over() {
+                    Take::Over(over) => Some(Next::Over(over)),
+                    Take::Told => Some(Next::Told),
+                    Take::Wait => None,
+                },
+            };
+            drop(received);
+            self.grant(link, credits);
+            next
         };
         self.poll_received(cx, next)
     }
 
-    fn poll_received<T>(&self, cx: &Context<'_>, take: impl Fn() -> Option<T>) -> Poll<T> {
+    /// What was given out is to be told: with little memory, each last item of what there is.
+    fn is_due(&self, batch: &Batch) -> bool {
+        batch.is_due() || (batch.is_empty() && self.inflow.memory() == Memory::Scarce)
+    }
+
+    fn settle(&self, received: &mut Received, batch: &mut Batch) -> u32 {
+        received.receiving.settle(batch, |bytes| {
+            self.inflow.sub(bytes);
+            self.inflow.memory()
+        })
+    }
+
+    fn poll_received<T>(&self, cx: &Context<'_>, mut take: impl FnMut() -> Option<T>) -> Poll<T> {
         if let Some(taken) = take() {
             return Poll::Ready(taken);
         }
@@ -285,10 +316,11 @@ impl Stream {
         take().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// The user has dropped the half that reads.
+    /// The user has dropped the half that reads, and the batch of it.
     pub(crate) fn discard(&self) {
-        let dropped = self.received().receiving.on_reader_gone();
-        self.inflow.sub(size(&dropped));
+        let (dropped, bytes) = self.received().receiving.on_reader_gone();
+        self.inflow.sub(bytes);
+        drop(dropped);
     }
 
     /// Pings the other end if it is time to. Gives whether it is still there.
@@ -313,10 +345,6 @@ impl Stream {
             }
         }
         beat
-    }
-
-    pub(super) fn ahead(&self) -> Option<MutexGuard<'_, Ahead>> {
-        Some(self.ahead.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn received(&self) -> MutexGuard<'_, Received> {
@@ -356,10 +384,6 @@ impl Opening {
             Memory::Scarce | Memory::Plenty => window,
         }
     }
-}
-
-fn size(items: &VecDeque<Bytes>) -> usize {
-    items.iter().map(Bytes::len).sum()
 }
 
 /// Bytes that may be kept for long, as those of an item: all but a large part of a message is copied, so that what is kept

@@ -5,14 +5,31 @@ use std::pin::pin;
 use tokio::sync::{SemaphorePermit, TryAcquireError};
 
 use super::link::Link;
-use super::outbox::{Closed, Lane, NoRoom, Room};
+use super::outbox::{Closed, Lane, NoRoom, Queued, Room};
 use super::stream::{Outgoing, Stream};
-use crate::proto::{Credits, Reply, Size};
+use crate::proto::{Ahead, Reply, Size};
 use crate::wire::{Capabilities, EncodedFrame, Header, Op, PayloadBuf, Pong, RefusalReason, Trailer};
 
 /// What a sender waits for in vain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StreamEnded;
+
+/// Why an item was not sent.
+#[derive(Debug)]
+enum Refused {
+    Ended,
+    /// The item comes back.
+    Wait(PayloadBuf, Wait),
+}
+
+/// What an item has to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    /// The other end has not taken enough of what was sent.
+    OtherEnd,
+    Credit,
+    Room,
+}
 
 /// Why an item was not sent at once.
 #[derive(Debug)]
@@ -33,47 +50,93 @@ impl Stream {
     ///
     /// # Cancel safety
     /// Dropped before its end, it has sent nothing.
-    pub(crate) async fn send(&self, link: &Link, item: PayloadBuf) -> Result<(), StreamEnded> {
-        let item = match self.try_send(link, item) {
-            Ok(()) => return Ok(()),
-            Err(NotSent::Ended) => return Err(StreamEnded),
-            Err(NotSent::Wait(item)) => item,
-        };
-        self.not_too_far().await?;
-        let credit = self.credits.acquire().await.map_err(|_| StreamEnded)?;
-        let room = self.room(link, item.len()).await?;
-        self.queue(item, credit, room)
+    pub(crate) async fn send(&self, link: &Link, mut item: PayloadBuf) -> Result<(), StreamEnded> {
+        let (mut credit, mut room) = (None, None);
+        loop {
+            let wait;
+            (item, wait) = match self.attempt(link, item, credit.take(), room.take()) {
+                Ok(Queued::Little) => return Ok(()),
+                Ok(Queued::Much) => {
+                    // Items are written while the next ones are made.
+                    tokio::task::yield_now().await;
+                    return Ok(());
+                }
+                Err(Refused::Ended) => return Err(StreamEnded),
+                Err(Refused::Wait(item, wait)) => (item, wait),
+            };
+            match wait {
+                Wait::OtherEnd => self.not_too_far().await?,
+                Wait::Credit => credit = Some(self.credits.acquire().await.map_err(|_| StreamEnded)?),
+                Wait::Room => room = Some(self.room(link, item.len()).await?),
+            }
+        }
     }
 
     /// Sends an item if there are a credit and room for it now.
     pub(crate) fn try_send(&self, link: &Link, item: PayloadBuf) -> Result<(), NotSent> {
-        if self.ahead().is_some_and(|ahead| ahead.is_too_far()) {
-            return Err(if self.is_over() { NotSent::Ended } else { NotSent::Wait(item) });
-        }
-        let credit = match self.credits.try_acquire() {
-            Ok(credit) => credit,
-            Err(TryAcquireError::NoPermits) => return Err(NotSent::Wait(item)),
-            Err(TryAcquireError::Closed) => return Err(NotSent::Ended),
-        };
-        let len = item.len() + FRAME_BYTES;
-        match link.outbox.try_room(len, self.lane(len)) {
-            Ok(room) => self.queue(item, credit, room).map_err(|StreamEnded| NotSent::Ended),
-            Err(NoRoom::Full) => Err(NotSent::Wait(item)),
-            Err(NoRoom::Closed) => Err(NotSent::Ended),
+        match self.attempt(link, item, None, None) {
+            Ok(_) => Ok(()),
+            Err(Refused::Ended) => Err(NotSent::Ended),
+            Err(Refused::Wait(item, _)) => Err(NotSent::Wait(item)),
         }
     }
 
-    fn queue(&self, item: PayloadBuf, credit: SemaphorePermit<'_>, room: Room<'_>) -> Result<(), StreamEnded> {
-        let size = if item.is_empty() { Size::Empty } else { Size::Some };
+    /// Sends an item if all is there that it takes, or says what is to be waited for. Gives what was waited for.
+    fn attempt(
+        &self,
+        link: &Link,
+        item: PayloadBuf,
+        credit: Option<SemaphorePermit<'_>>,
+        room: Option<Room<'_>>,
+    ) -> Result<Queued, Refused> {
         let mut out = self.sending();
         // Looked at with the lock held: after its end nothing of a call goes out.
-        let header = if self.credits.is_closed() { None } else { out.sending.on_item(size) };
-        let header = header.ok_or(StreamEnded)?;
-        credit.forget();
-        if let Some(mut ahead) = self.ahead() {
+        if self.is_over() {
+            return Err(Refused::Ended);
+        }
+        if let Some(credit) = credit {
+            credit.forget();
+            out.credits = out.credits.saturating_add(1);
+        }
+        if out.ahead.as_ref().is_some_and(Ahead::is_too_far) {
+            return Err(Refused::Wait(item, Wait::OtherEnd));
+        }
+        if out.credits == 0 {
+            out.credits = self.claim_credits();
+        }
+        if out.credits == 0 {
+            return Err(Refused::Wait(item, Wait::Credit));
+        }
+        let room = match room {
+            Some(room) => room,
+            None => {
+                let len = item.len() + FRAME_BYTES;
+                match link.outbox.try_room(len, out.lane_of(len, self.mux)) {
+                    Ok(room) => room,
+                    Err(NoRoom::Full) => return Err(Refused::Wait(item, Wait::Room)),
+                    Err(NoRoom::Closed) => return Err(Refused::Ended),
+                }
+            }
+        };
+        let size = if item.is_empty() { Size::Empty } else { Size::Some };
+        let header = out.sending.on_item(size).ok_or(Refused::Ended)?;
+        out.credits -= 1;
+        if let Some(ahead) = &mut out.ahead {
             ahead.on_item(item.len());
         }
-        out.push(room, item.seal(header, &Trailer::default(), None))
+        out.push(room, item.seal(header, &Trailer::default(), None)).map_err(|StreamEnded| Refused::Ended)
+    }
+
+    /// All credits that nobody waits for.
+    fn claim_credits(&self) -> u32 {
+        let available = u32::try_from(self.credits.available_permits()).unwrap_or(u32::MAX);
+        match self.credits.try_acquire_many(available) {
+            Ok(permits) => {
+                permits.forget();
+                available
+            }
+            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => 0,
+        }
     }
 
     /// The caller's items have ended.
@@ -85,7 +148,8 @@ impl Stream {
         let mut out = self.sending();
         let header = if self.credits.is_closed() { None } else { out.sending.on_finish() };
         let frame = PayloadBuf::with_capacity(0).seal(header.ok_or(StreamEnded)?, &Trailer::default(), None);
-        out.push(room, frame)
+        out.push(room, frame)?;
+        Ok(())
     }
 
     /// The lane of a frame of so many bytes.
@@ -118,20 +182,24 @@ impl Stream {
             if self.is_over() {
                 return Err(StreamEnded);
             }
-            if !self.ahead().is_some_and(|ahead| ahead.is_too_far()) {
+            if !self.sending().ahead.as_ref().is_some_and(Ahead::is_too_far) {
                 return Ok(());
             }
             changed.await;
         }
     }
 
-    /// Gives credits to the other end.
-    pub(super) fn grant(&self, link: &Link, credits: Credits) {
-        let counted = link.capabilities.contains(Capabilities::CREDITS).then_some(credits.count);
-        for _ in 0..credits.frames {
+    /// Gives credits to the other end: a grid node counts those of one frame, to a v1 peer each is one.
+    pub(super) fn grant(&self, link: &Link, credits: u32) {
+        let counted = link.capabilities.contains(Capabilities::CREDITS);
+        let (frames, trailer) = match counted {
+            true => (credits.min(1), Trailer { credits: Some(credits), ..Trailer::default() }),
+            false => (credits, Trailer::default()),
+        };
+        for _ in 0..frames {
             let mut out = self.sending();
             if let Some(header) = out.sending.on_credits() {
-                link.send_own(header, &Trailer { credits: counted, ..Trailer::default() }, out.lane);
+                link.send_own(header, &trailer, out.lane);
             }
         }
     }
@@ -147,23 +215,32 @@ impl Stream {
             reply => reply,
         };
         let (flags, payload, trailer) = reply.of_stream(counted);
-        let credit = match counted {
-            true => None,
-            false => Some(self.credits.acquire().await.map_err(|_| StreamEnded)?),
-        };
+        if !counted {
+            self.spend_credit().await?;
+        }
         let room = self.room(link, payload.len()).await?;
         ready();
         let mut out = self.sending();
         let header = if self.credits.is_closed() { None } else { out.sending.on_end(flags) };
         let header = header.ok_or(StreamEnded)?;
-        if let Some(credit) = credit {
-            credit.forget();
-        }
         out.push(room, payload.seal(header, &trailer, None))?;
         drop(out);
         if !counted {
             self.send_disconnect(link);
         }
+        Ok(())
+    }
+
+    /// Waits for a credit that is for no item.
+    async fn spend_credit(&self) -> Result<(), StreamEnded> {
+        {
+            let mut out = self.sending();
+            if out.credits > 0 {
+                out.credits -= 1;
+                return Ok(());
+            }
+        }
+        self.credits.acquire().await.map_err(|_| StreamEnded)?.forget();
         Ok(())
     }
 
@@ -205,7 +282,7 @@ impl Outgoing {
         }
     }
 
-    fn push(&mut self, room: Room<'_>, frame: EncodedFrame) -> Result<(), StreamEnded> {
+    fn push(&mut self, room: Room<'_>, frame: EncodedFrame) -> Result<Queued, StreamEnded> {
         self.lane = self.lane_of(frame.len(), self.sending.mux());
         Ok(room.push(frame, self.lane)?)
     }

@@ -240,7 +240,7 @@ const WORTH_A_READ: usize = 8;
 /// A frame up to this size is given memory at once, a larger one as it comes.
 const FRAME_AT_ONCE: usize = 256 << 10;
 /// A payload above this size does not share its memory with what comes after it.
-const KEPT_MAX: usize = 64 << 10;
+const KEPT_MAX: usize = FRAME_AT_ONCE;
 /// The longest payload of a control frame.
 const CONTROL_MAX: usize = 125;
 /// The longest header of a frame.
