@@ -1,12 +1,17 @@
 //! The speed of grid beside that of its peers. What is measured and how: README.md.
 
 mod case;
+mod figure;
 mod item;
+mod latency;
 mod machine;
+mod payload;
 mod peers;
 mod report;
 mod run;
+mod runtime;
 mod streams;
+mod unary;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -89,5 +94,5 @@ fn main() -> Result<()> {
 
 /// All that can be measured.
 fn groups() -> Vec<Group> {
-    vec![streams::group()]
+    vec![unary::group(), streams::group()]
 }

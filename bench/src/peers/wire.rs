@@ -1,0 +1,128 @@
+//! What carries the messages of the multiplexers that are written by hand.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+
+use anyhow::Result;
+use bytes::{Bytes, BytesMut};
+use futures_util::{Sink, SinkExt, Stream, StreamExt, TryStreamExt, future};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::yield_now;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{WebSocketStream, accept_async, client_async};
+use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
+
+/// A way to send messages over a byte stream.
+pub(crate) trait Wire: Send + Sync + 'static {
+    fn accept(stream: TcpStream) -> impl Future<Output = Result<(impl Outgoing, impl Incoming)>> + Send;
+
+    fn connect(stream: TcpStream) -> impl Future<Output = Result<(impl Outgoing, impl Incoming)>> + Send;
+}
+
+/// Where messages go.
+pub(crate) trait Outgoing: Sink<Bytes, Error = io::Error> + Send + Unpin + 'static {}
+
+impl<S: Sink<Bytes, Error = io::Error> + Send + Unpin + 'static> Outgoing for S {}
+
+/// Where messages come from.
+pub(crate) trait Incoming: Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static {}
+
+impl<S: Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static> Incoming for S {}
+
+/// Listens, and hands on the first stream that comes.
+pub(crate) async fn listen<F>(serve: impl FnOnce(TcpStream) -> F + Send + 'static) -> Result<SocketAddr>
+where
+    F: Future<Output = Result<()>> + Send,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        serve(stream).await
+    });
+    Ok(address)
+}
+
+/// Connects to what listens.
+pub(crate) async fn dial(address: SocketAddr) -> Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Writes what is queued, all of it at once. If this is `crowded`, so that more messages than these are about to come, it
+/// lets those who make them go first.
+pub(crate) async fn write(
+    mut queue: UnboundedReceiver<Bytes>,
+    mut outgoing: impl Outgoing,
+    crowded: impl Fn(usize) -> bool,
+) -> Result<()> {
+    let mut messages = Vec::with_capacity(BATCH);
+    while queue.recv_many(&mut messages, BATCH).await > 0 {
+        if crowded(messages.len()) {
+            yield_now().await;
+        }
+        loop {
+            for message in messages.drain(..) {
+                outgoing.feed(message).await?;
+            }
+            if queue.is_empty() {
+                break;
+            }
+            queue.recv_many(&mut messages, BATCH).await;
+        }
+        outgoing.flush().await?;
+    }
+    Ok(())
+}
+
+/// A message is one of a WebSocket.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WebSocket;
+
+impl Wire for WebSocket {
+    async fn accept(stream: TcpStream) -> Result<(impl Outgoing, impl Incoming)> {
+        Ok(halves(accept_async(stream).await?))
+    }
+
+    async fn connect(stream: TcpStream) -> Result<(impl Outgoing, impl Incoming)> {
+        let url = format!("ws://{}/", stream.peer_addr()?);
+        Ok(halves(client_async(url, stream).await?.0))
+    }
+}
+
+fn halves(socket: WebSocketStream<TcpStream>) -> (impl Outgoing, impl Incoming) {
+    let (outgoing, incoming) = socket.split();
+    let outgoing = outgoing.sink_map_err(failed).with(|bytes| future::ok(Message::Binary(bytes)));
+    (outgoing, incoming.map_ok(Message::into_data).map_err(failed))
+}
+
+fn failed(error: tungstenite::Error) -> io::Error {
+    io::Error::other(error)
+}
+
+/// A message is behind its length, in four bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tcp;
+
+impl Wire for Tcp {
+    async fn accept(stream: TcpStream) -> Result<(impl Outgoing, impl Incoming)> {
+        let (incoming, outgoing) = stream.into_split();
+        let mut outgoing = FramedWrite::new(outgoing, LengthDelimitedCodec::new());
+        outgoing.set_backpressure_boundary(BUFFER_BYTES);
+        let incoming = FramedRead::with_capacity(incoming, LengthDelimitedCodec::new(), BUFFER_BYTES);
+        Ok((outgoing, incoming.map_ok(BytesMut::freeze)))
+    }
+
+    async fn connect(stream: TcpStream) -> Result<(impl Outgoing, impl Incoming)> {
+        Self::accept(stream).await
+    }
+}
+
+/// Messages that are taken from the queue at once.
+const BATCH: usize = 256;
+/// What is gathered before it is written, and read at once: as with the WebSocket.
+const BUFFER_BYTES: usize = 128 * 1024;
