@@ -9,7 +9,7 @@ use futures_util::future::try_join_all;
 use crate::case::{Case, Done, Group, Plan, Sample};
 use crate::figure::Figure;
 use crate::item::{Check, Incoming, item};
-use crate::peers::{GridStreams, Tonic};
+use crate::peers::{BareStreams, GridStreams, Tonic};
 
 /// A connection of a client to a server, both in this process. A clone is the same connection.
 ///
@@ -102,6 +102,9 @@ pub(crate) fn group() -> Group {
             cases.push(Case::new(NAME, row.clone(), "tonic".into(), move |plan| async move {
                 measure(Tonic::start().await?, shape, streams, plan).await
             }));
+            cases.push(Case::new(NAME, row.clone(), "bare-mux".into(), move |plan| async move {
+                measure(BareStreams::start().await?, shape, streams, plan).await
+            }));
             for window in WINDOWS {
                 cases.push(Case::new(NAME, row.clone(), format!("grid-w{window}"), move |plan| async move {
                     measure(GridStreams::start(window).await?, shape, streams, plan).await
@@ -116,7 +119,8 @@ const NAME: &str = "streams";
 const ABOUT: &str = "\
 Streams of items of 512 bytes, 1 and 64 at once (the number behind the shape). Shapes: `response`, the server sends;
 `request`, the client sends and gets one answer; `ping-pong`, one item to and fro at a time, an item being both ways.
-`w` is grid's window; tonic's is in bytes, at its default. Each item is checked for its length and its number where it
+`bare-mux` is streams by hand
+over a WebSocket, without flow control. `w` is grid's window; tonic's is in bytes, at its default. Each item is checked for its length and its number where it
 arrives, and each stream for its end. Items are counted from the opening of the streams to the end of the last.";
 const FIGURES: &[Figure] = &[Figure::RATE.beside(), Figure::CPU.beside(), Figure::CORES];
 /// Streams at once.

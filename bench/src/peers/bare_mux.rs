@@ -4,23 +4,23 @@
 use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::StreamExt;
 use slab::Slab;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Sender, channel};
 use tokio::sync::oneshot;
 
-use super::wire::{Incoming, Wire, dial, listen, write};
+use super::wire::{Incoming, QUEUE, Wire, dial, listen, locked, write};
 use crate::unary::Echo;
 
 /// A connection of a client.
 pub(crate) struct BareMux<W> {
     waiting: Waiting,
-    queue: UnboundedSender<Bytes>,
+    queue: Sender<Bytes>,
     wire: PhantomData<W>,
 }
 
@@ -42,7 +42,7 @@ impl<W: Wire> Echo for BareMux<W> {
 
     async fn connect(server: SocketAddr) -> Result<Self> {
         let (outgoing, incoming) = W::connect(dial(server).await?).await?;
-        let (queue, queued) = unbounded_channel();
+        let (queue, queued) = channel(QUEUE);
         let waiting = Waiting::default();
         let calls = Arc::clone(&waiting);
         tokio::spawn(write(queued, outgoing, move |_| locked(&calls, |calls| calls.len()) > 1));
@@ -53,7 +53,7 @@ impl<W: Wire> Echo for BareMux<W> {
     async fn echo(&self, payload: &[u8]) -> Result<Bytes> {
         let (answer, answered) = oneshot::channel();
         let call = locked(&self.waiting, |waiting| waiting.insert(answer));
-        self.queue.send(message(call as u64, payload))?;
+        self.queue.send(message(call as u64, payload)).await?;
         Ok(answered.await?)
     }
 }
@@ -72,7 +72,7 @@ async fn read(mut incoming: impl Incoming, waiting: Waiting) -> Result<()> {
 /// The server's side of a connection.
 async fn serve<W: Wire>(stream: TcpStream) -> Result<()> {
     let (outgoing, mut incoming) = W::accept(stream).await?;
-    let (queue, queued) = unbounded_channel();
+    let (queue, queued) = channel(QUEUE);
     let running = Arc::new(AtomicUsize::new(0));
     let others = Arc::clone(&running);
     tokio::spawn(write(queued, outgoing, move |queued| queued + others.load(Ordering::Relaxed) > 1));
@@ -84,7 +84,7 @@ async fn serve<W: Wire>(stream: TcpStream) -> Result<()> {
         tokio::spawn(async move {
             let answer = echo(request).await;
             running.fetch_sub(1, Ordering::Relaxed);
-            queue.send(self::message(call, &answer)).ok();
+            queue.send(self::message(call, &answer)).await.ok();
         });
     }
     Ok(())
@@ -101,8 +101,4 @@ fn message(call: u64, payload: &[u8]) -> Bytes {
     message.put_u64(call);
     message.put(payload);
     message.freeze()
-}
-
-fn locked<T, R>(mutex: &Mutex<T>, with: impl FnOnce(&mut T) -> R) -> R {
-    with(&mut mutex.lock().unwrap_or_else(PoisonError::into_inner))
 }

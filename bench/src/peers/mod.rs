@@ -1,6 +1,7 @@
 //! What is measured: a file for each peer, which starts its server and connects its client.
 
 mod bare_mux;
+mod bare_streams;
 pub(crate) mod capnp;
 mod grid;
 mod grid_unary;
@@ -11,6 +12,7 @@ mod tonic;
 mod wire;
 
 pub(crate) use self::bare_mux::BareMux;
+pub(crate) use self::bare_streams::BareStreams;
 pub(crate) use self::grid::Grid as GridStreams;
 pub(crate) use self::grid_unary::{Grid, GridBytes};
 pub(crate) use self::jsonrpsee::Jsonrpsee;

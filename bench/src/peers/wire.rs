@@ -3,12 +3,13 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Sink, SinkExt, Stream, StreamExt, TryStreamExt, future};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::Receiver;
 use tokio::task::yield_now;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, accept_async, client_async};
@@ -56,7 +57,7 @@ pub(crate) async fn dial(address: SocketAddr) -> Result<TcpStream> {
 /// Writes what is queued, all of it at once. If this is `crowded`, so that more messages than these are about to come, it
 /// lets those who make them go first.
 pub(crate) async fn write(
-    mut queue: UnboundedReceiver<Bytes>,
+    mut queue: Receiver<Bytes>,
     mut outgoing: impl Outgoing,
     crowded: impl Fn(usize) -> bool,
 ) -> Result<()> {
@@ -77,6 +78,11 @@ pub(crate) async fn write(
         outgoing.flush().await?;
     }
     Ok(())
+}
+
+/// What is done with what is behind a lock.
+pub(crate) fn locked<T, R>(mutex: &Mutex<T>, with: impl FnOnce(&mut T) -> R) -> R {
+    with(&mut mutex.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// A message is one of a WebSocket.
@@ -122,6 +128,8 @@ impl Wire for Tcp {
     }
 }
 
+/// Messages that are queued before those who make more have to wait.
+pub(crate) const QUEUE: usize = 1024;
 /// Messages that are taken from the queue at once.
 const BATCH: usize = 256;
 /// What is gathered before it is written, and read at once: as with the WebSocket.
