@@ -10,10 +10,10 @@ use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{WebSocketStream, accept_async, client_async};
 
-use super::wire::{dial, listen};
+use super::wire::{accept, connect, dial, listen};
 use crate::case::{Done, Plan, Sample};
 use crate::latency::Histogram;
 use crate::payload::Payload;
@@ -22,8 +22,7 @@ use crate::unary::Work;
 /// Measures messages in the place of calls.
 pub(crate) async fn measure(work: Work, plan: Plan) -> Result<Sample> {
     let stream = dial(listen(serve).await?).await?;
-    let (socket, _) = client_async(format!("ws://{}/", stream.peer_addr()?), stream).await?;
-    let socket = Arc::new(Mutex::new(socket));
+    let socket = Arc::new(Mutex::new(connect(stream).await?));
     plan.measure(|count| {
         let socket = Arc::clone(&socket);
         async move { tokio::spawn(async move { exchange(&mut *socket.lock().await, work, count).await }).await? }
@@ -32,7 +31,7 @@ pub(crate) async fn measure(work: Work, plan: Plan) -> Result<Sample> {
 }
 
 async fn serve(stream: TcpStream) -> Result<()> {
-    let mut socket = accept_async(stream).await?;
+    let mut socket = accept(stream).await?;
     loop {
         let message = next(&mut socket).await?;
         socket.feed(Message::Binary(message)).await?;
