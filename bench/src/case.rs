@@ -8,6 +8,7 @@ use futures_util::future::LocalBoxFuture;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
+use crate::allocator::counted;
 use crate::figure::Figure;
 use crate::latency::{Histogram, Latency};
 
@@ -63,6 +64,14 @@ impl Case {
 pub(crate) struct Plan {
     pub(crate) warm_up: Duration,
     pub(crate) time: Duration,
+    pub(crate) allocations: Allocations,
+}
+
+/// Whether allocations are counted, for which the rest of the sample pays.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Allocations {
+    Counted,
+    Uncounted,
 }
 
 impl Plan {
@@ -79,9 +88,19 @@ impl Plan {
             let sample = Sample::of(work(units)).await?;
             if sample.seconds >= self.warm_up.as_secs_f64() {
                 let units = rounded(units, self.time.as_secs_f64() / sample.seconds);
-                return Sample::of(work(units)).await;
+                return self.last(work(units)).await;
             }
             units *= 2;
+        }
+    }
+
+    async fn last(self, work: impl Future<Output = Result<Done>>) -> Result<Sample> {
+        match self.allocations {
+            Allocations::Uncounted => Sample::of(work).await,
+            Allocations::Counted => {
+                let (sample, count) = counted(Sample::of(work)).await;
+                sample.map(|sample| Sample { allocations_each: Some(count as f64 / sample.units()), ..sample })
+            }
         }
     }
 }
@@ -117,6 +136,9 @@ pub(crate) struct Sample {
     /// Of single units, where it was seen.
     #[serde(flatten)]
     pub(crate) latency: Option<Latency>,
+    /// Of the whole process, where they were counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) allocations_each: Option<f64>,
 }
 
 impl Sample {
@@ -124,7 +146,7 @@ impl Sample {
         let (begin, cpu_begin) = (Instant::now(), cpu_time());
         let Done { units, latencies } = work.await?;
         let (seconds, cpu_seconds) = (begin.elapsed().as_secs_f64(), (cpu_time() - cpu_begin).as_secs_f64());
-        Ok(Self { units, seconds, cpu_seconds, latency: latencies.latency() })
+        Ok(Self { units, seconds, cpu_seconds, latency: latencies.latency(), allocations_each: None })
     }
 
     pub(crate) fn per_second(&self) -> f64 {

@@ -37,6 +37,10 @@ impl Figure {
     pub(crate) const P99: Self =
         Self::new("µs that 99 of 100 {unit} take at most (p99)", |sample| Some(sample.latency?.p99_micros));
 
+    /// Less is better.
+    pub(crate) const ALLOCATIONS: Self =
+        Self::new("allocations for each of the {unit}, of both ends together", |sample| sample.allocations_each);
+
     const fn new(name: &'static str, of: fn(&Sample) -> Option<f64>) -> Self {
         Self { name, of, shown: Shown::Alone }
     }
