@@ -17,12 +17,13 @@ use crate::run::WORKERS;
 
 /// Says what is measured, and where.
 pub(crate) fn print_header(groups: &[Group], plan: Plan, rounds: u32) {
-    println!("grid {} beside tonic {}", version("grid-rpc"), version("tonic"));
+    let versions: Vec<_> = PACKAGES.iter().map(|package| format!("{package} {}", version(package))).collect();
+    println!("{}", versions.join(", "));
     println!("machine: {}", describe());
     println!(
         "Client and server in one process, one tokio runtime with {WORKERS} workers, one TCP connection on loopback, no \
-         TLS.\nEach case in a process of its own, {rounds} rounds over all cases, each measured for {:?} after a warm-up; \
-         medians.\n",
+         TLS, where nothing\nelse is said. Each case in a process of its own, {rounds} rounds over all cases, each \
+         measured for {:?} after a warm-up; medians.\n",
         plan.time
     );
     groups.iter().for_each(|group| println!("{}: {}\n", group.name, group.about));
@@ -38,7 +39,7 @@ impl Log {
     pub(crate) fn create(path: &Path) -> Result<Self> {
         let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
         let mut log = Self { file };
-        let versions = json!({ "grid": version("grid-rpc"), "tonic": version("tonic") });
+        let versions: BTreeMap<_, _> = PACKAGES.iter().map(|package| (package, version(package))).collect();
         log.line(&json!({ "machine": describe(), "workers": WORKERS, "versions": versions }))?;
         Ok(log)
     }
@@ -141,3 +142,6 @@ fn short(figure: f64) -> String {
         _ => format!("{figure:.2}"),
     }
 }
+
+/// What is measured.
+const PACKAGES: [&str; 6] = ["grid-rpc", "tokio-tungstenite", "tarpc", "tonic", "jsonrpsee", "capnp-rpc"];
