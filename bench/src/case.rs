@@ -4,9 +4,13 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use futures_util::future::BoxFuture;
+use futures_util::future::LocalBoxFuture;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
+
+use crate::allocator::counted;
+use crate::figure::Figure;
+use crate::latency::{Histogram, Latency};
 
 /// Cases that make one table.
 pub(crate) struct Group {
@@ -17,6 +21,8 @@ pub(crate) struct Group {
     pub(crate) unit: &'static str,
     /// The column that the others are compared with.
     pub(crate) reference: &'static str,
+    /// What is shown, a table for each.
+    pub(crate) figures: &'static [Figure],
     pub(crate) cases: Vec<Case>,
 }
 
@@ -28,7 +34,7 @@ pub(crate) struct Case {
     measure: Measure,
 }
 
-type Measure = Box<dyn Fn(Plan) -> BoxFuture<'static, Result<Sample>>>;
+type Measure = Box<dyn Fn(Plan) -> LocalBoxFuture<'static, Result<Sample>>>;
 
 impl Case {
     /// `row` is the work, `column` who does it.
@@ -39,7 +45,7 @@ impl Case {
         measure: impl Fn(Plan) -> F + 'static,
     ) -> Self
     where
-        F: Future<Output = Result<Sample>> + Send + 'static,
+        F: Future<Output = Result<Sample>> + 'static,
     {
         Self { group, row, column, measure: Box::new(move |plan| Box::pin(measure(plan))) }
     }
@@ -58,25 +64,43 @@ impl Case {
 pub(crate) struct Plan {
     pub(crate) warm_up: Duration,
     pub(crate) time: Duration,
+    pub(crate) allocations: Allocations,
+}
+
+/// Whether allocations are counted, for which the rest of the sample pays.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Allocations {
+    Counted,
+    Uncounted,
 }
 
 impl Plan {
     /// Does the work once and again, for more units each time, until it takes as long as the warm-up; then does as much
     /// as should take the measured time, and measures that.
     ///
-    /// `work` does so many units and gives how many there were in all.
+    /// `work` does so many units, or so many of each of those that work at once, and tells what it did.
     pub(crate) async fn measure<F>(self, work: impl Fn(u64) -> F) -> Result<Sample>
     where
-        F: Future<Output = Result<u64>>,
+        F: Future<Output = Result<Done>>,
     {
-        let mut units = UNITS_FIRST;
+        let mut units = 1;
         loop {
             let sample = Sample::of(work(units)).await?;
             if sample.seconds >= self.warm_up.as_secs_f64() {
                 let units = rounded(units, self.time.as_secs_f64() / sample.seconds);
-                return Sample::of(work(units)).await;
+                return self.last(work(units)).await;
             }
             units *= 2;
+        }
+    }
+
+    async fn last(self, work: impl Future<Output = Result<Done>>) -> Result<Sample> {
+        match self.allocations {
+            Allocations::Uncounted => Sample::of(work).await,
+            Allocations::Counted => {
+                let (sample, count) = counted(Sample::of(work)).await;
+                sample.map(|sample| Sample { allocations_each: Some(count as f64 / sample.units()), ..sample })
+            }
         }
     }
 }
@@ -86,6 +110,22 @@ fn rounded(units: u64, factor: f64) -> u64 {
     ((units as f64 * factor) as u64).max(1)
 }
 
+/// What was done.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// All together.
+    pub(crate) units: u64,
+    /// How long each took, if that was seen.
+    pub(crate) latencies: Histogram,
+}
+
+impl Done {
+    /// So many units, and nothing is known of how long each took.
+    pub(crate) fn units(units: u64) -> Self {
+        Self { units, latencies: Histogram::new() }
+    }
+}
+
 /// What one measurement gave.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Sample {
@@ -93,13 +133,20 @@ pub(crate) struct Sample {
     pub(crate) seconds: f64,
     /// Of the whole process, so of both ends.
     pub(crate) cpu_seconds: f64,
+    /// Of single units, where it was seen.
+    #[serde(flatten)]
+    pub(crate) latency: Option<Latency>,
+    /// Of the whole process, where they were counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) allocations_each: Option<f64>,
 }
 
 impl Sample {
-    async fn of(work: impl Future<Output = Result<u64>>) -> Result<Self> {
+    async fn of(work: impl Future<Output = Result<Done>>) -> Result<Self> {
         let (begin, cpu_begin) = (Instant::now(), cpu_time());
-        let units = work.await?;
-        Ok(Self { units, seconds: begin.elapsed().as_secs_f64(), cpu_seconds: (cpu_time() - cpu_begin).as_secs_f64() })
+        let Done { units, latencies } = work.await?;
+        let (seconds, cpu_seconds) = (begin.elapsed().as_secs_f64(), (cpu_time() - cpu_begin).as_secs_f64());
+        Ok(Self { units, seconds, cpu_seconds, latency: latencies.latency(), allocations_each: None })
     }
 
     pub(crate) fn per_second(&self) -> f64 {
@@ -108,11 +155,6 @@ impl Sample {
 
     pub(crate) fn cpu_micros_each(&self) -> f64 {
         self.cpu_seconds * 1e6 / self.units()
-    }
-
-    /// How many cores the process kept busy, on average.
-    pub(crate) fn cores(&self) -> f64 {
-        self.cpu_seconds / self.seconds
     }
 
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
@@ -125,6 +167,3 @@ impl Sample {
 fn cpu_time() -> Duration {
     clock_gettime(ClockId::ProcessCPUTime).try_into().expect("a process has used no negative time")
 }
-
-/// Units of the first try of a warm-up: so few that the slowest case takes some milliseconds for them.
-const UNITS_FIRST: u64 = 16;

@@ -1,12 +1,19 @@
 //! The speed of grid beside that of its peers. What is measured and how: README.md.
 
+mod allocator;
 mod case;
+mod figure;
 mod item;
+mod latency;
 mod machine;
+mod payload;
 mod peers;
 mod report;
 mod run;
+mod runtime;
 mod streams;
+mod tls;
+mod unary;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,7 +21,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
-use crate::case::{Case, Group, Plan};
+use crate::case::{Allocations, Case, Group, Plan};
 use crate::report::Log;
 
 /// Measures grid beside its peers.
@@ -22,13 +29,13 @@ use crate::report::Log;
 struct Args {
     /// Only cases whose names contain one of these, such as `streams`, `response-64` or `tonic`.
     filters: Vec<String>,
-    /// Fewer and shorter rounds: a look in a minute, not a result.
+    /// Fewer and shorter rounds: a look in three minutes, not a result.
     #[arg(long)]
     quick: bool,
     /// How often each case is measured; medians are shown. [default: 5, quick: 3]
     #[arg(long)]
     rounds: Option<u32>,
-    /// How long each measurement lasts, after a warm-up of a fifth of it. [default: 1, quick: 0.3]
+    /// How long each measurement lasts, after a warm-up of a fifth of it. [default: 1, quick: 0.2]
     #[arg(long)]
     seconds: Option<f64>,
     /// Where each measurement goes, as lines of JSON.
@@ -45,10 +52,10 @@ struct Args {
 
 impl Args {
     fn plan(&self) -> Result<Plan> {
-        let seconds = self.seconds.unwrap_or(if self.quick { 0.3 } else { 1.0 });
+        let seconds = self.seconds.unwrap_or(if self.quick { 0.2 } else { 1.0 });
         ensure!((0.01..=600.0).contains(&seconds), "seconds must be 0.01 to 600");
         let time = Duration::from_secs_f64(seconds);
-        Ok(Plan { warm_up: time / 5, time })
+        Ok(Plan { warm_up: time / 5, time, allocations: Allocations::Uncounted })
     }
 
     fn rounds(&self) -> u32 {
@@ -89,5 +96,5 @@ fn main() -> Result<()> {
 
 /// All that can be measured.
 fn groups() -> Vec<Group> {
-    vec![streams::group()]
+    vec![unary::group(), unary::two_runtimes(), unary::tls(), unary::allocations(), streams::group()]
 }

@@ -7,20 +7,23 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::case::{Case, Group, Plan, Sample};
+use crate::figure::{Figure, Shown};
 use crate::machine::{describe, version};
 use crate::run::WORKERS;
 
 /// Says what is measured, and where.
 pub(crate) fn print_header(groups: &[Group], plan: Plan, rounds: u32) {
-    println!("grid {} beside tonic {}", version("grid-rpc"), version("tonic"));
+    let versions: Vec<_> = PACKAGES.iter().map(|package| format!("{package} {}", version(package))).collect();
+    println!("{}", versions.join(", "));
     println!("machine: {}", describe());
     println!(
         "Client and server in one process, one tokio runtime with {WORKERS} workers, one TCP connection on loopback, no \
-         TLS.\nEach case in a process of its own, {rounds} rounds over all cases, each measured for {:?} after a warm-up; \
-         medians.\n",
+         TLS, where nothing\nelse is said. Each case in a process of its own, {rounds} rounds over all cases, each \
+         measured for {:?} after a warm-up; medians.\n",
         plan.time
     );
     groups.iter().for_each(|group| println!("{}: {}\n", group.name, group.about));
@@ -36,26 +39,35 @@ impl Log {
     pub(crate) fn create(path: &Path) -> Result<Self> {
         let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
         let mut log = Self { file };
-        let versions = json!({ "grid": version("grid-rpc"), "tonic": version("tonic") });
+        let versions: BTreeMap<_, _> = PACKAGES.iter().map(|package| (package, version(package))).collect();
         log.line(&json!({ "machine": describe(), "workers": WORKERS, "versions": versions }))?;
         Ok(log)
     }
 
     pub(crate) fn write(&mut self, case: &Case, round: u32, sample: &Sample) -> Result<()> {
-        self.line(&json!({
-            "case": case.name(),
-            "round": round,
-            "units": sample.units,
-            "seconds": sample.seconds,
-            "cpu_seconds": sample.cpu_seconds,
-            "per_second": sample.per_second(),
-            "cpu_micros_each": sample.cpu_micros_each(),
-        }))
+        self.line(&Line {
+            case: case.name(),
+            round,
+            sample,
+            per_second: sample.per_second(),
+            cpu_micros_each: sample.cpu_micros_each(),
+        })
     }
 
-    fn line(&mut self, line: &serde_json::Value) -> Result<()> {
-        Ok(writeln!(self.file, "{line}")?)
+    fn line(&mut self, line: &impl Serialize) -> Result<()> {
+        Ok(writeln!(self.file, "{}", serde_json::to_string(line)?)?)
     }
+}
+
+/// One measurement in the file.
+#[derive(Serialize)]
+struct Line<'a> {
+    case: String,
+    round: u32,
+    #[serde(flatten)]
+    sample: &'a Sample,
+    per_second: f64,
+    cpu_micros_each: f64,
 }
 
 /// All samples of each case.
@@ -70,10 +82,10 @@ impl Samples {
     }
 
     /// The median of a figure of a case.
-    fn median(&self, case: &Case, figure: impl Fn(&Sample) -> f64) -> Option<f64> {
-        let mut figures: Vec<_> = self.of.get(&case.name())?.iter().map(figure).collect();
+    fn median(&self, case: &Case, figure: &Figure) -> Option<f64> {
+        let mut figures: Vec<_> = self.of.get(&case.name())?.iter().filter_map(figure.of).collect();
         figures.sort_by(f64::total_cmp);
-        let (low, high) = (figures.get((figures.len() - 1) / 2)?, figures.get(figures.len() / 2)?);
+        let (low, high) = (figures.get(figures.len().checked_sub(1)? / 2)?, figures.get(figures.len() / 2)?);
         Some(f64::midpoint(*low, *high))
     }
 }
@@ -81,21 +93,15 @@ impl Samples {
 /// Prints the tables of each group.
 pub(crate) fn print_tables(groups: &[Group], samples: &Samples) {
     for group in groups {
-        let (unit, reference) = (group.unit, group.reference);
-        println!("{}: k {unit}/s, and how many times the {unit}/s of {reference}", group.name);
-        println!(
-            "{}\n",
-            table(group, Some(reference), |case| samples.median(case, |sample| sample.per_second() / 1e3))
-        );
-        println!("{}: µs of CPU for each of the {unit}, of both ends together", group.name);
-        println!("{}\n", table(group, Some(reference), |case| samples.median(case, Sample::cpu_micros_each)));
-        println!("{}: cores kept busy, of both ends together", group.name);
-        println!("{}\n", table(group, None, |case| samples.median(case, Sample::cores)));
+        for figure in group.figures {
+            println!("{}: {}", group.name, figure.title(group.unit, group.reference));
+            println!("{}\n", table(group, figure, samples));
+        }
     }
 }
 
-/// A line for each work, a column for each who does it. Beside each figure how many times that of the `reference`.
-fn table(group: &Group, reference: Option<&str>, figure: impl Fn(&Case) -> Option<f64>) -> Table {
+/// A line for each work, a column for each who does it.
+fn table(group: &Group, figure: &Figure, samples: &Samples) -> Table {
     let (mut rows, mut columns) = (Vec::new(), Vec::new());
     for case in &group.cases {
         if !rows.contains(&&case.row) {
@@ -105,19 +111,22 @@ fn table(group: &Group, reference: Option<&str>, figure: impl Fn(&Case) -> Optio
             columns.push(&case.column);
         }
     }
-    let figure =
-        |row: &str, column: &str| figure(group.cases.iter().find(|case| case.row == row && case.column == column)?);
+    let value = |row: &str, column: &str| {
+        let case = group.cases.iter().find(|case| case.row == row && case.column == column)?;
+        samples.median(case, figure)
+    };
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
     table.set_header([""].into_iter().chain(columns.iter().map(|column| column.as_str())));
     for row in rows {
-        let base = reference.and_then(|reference| figure(row, reference));
-        let cells = columns.iter().map(|column| match (figure(row, column), base) {
-            (None, _) => String::new(),
-            (Some(figure), Some(base)) if reference != Some(column.as_str()) => {
-                format!("{} ({:.2}x)", short(figure), figure / base)
+        let base = value(row, group.reference);
+        let cells = columns.iter().map(|column| match (value(row, column), base, figure.shown) {
+            (None, _, _) | (_, None, Shown::Ratio) => String::new(),
+            (Some(value), Some(base), Shown::Ratio) => short(base / value),
+            (Some(value), Some(base), Shown::Beside) if group.reference != column.as_str() => {
+                format!("{} ({:.2}x)", short(value), value / base)
             }
-            (Some(figure), _) => short(figure),
+            (Some(value), _, Shown::Alone | Shown::Beside) => short(value),
         });
         table.add_row([row.clone()].into_iter().chain(cells));
     }
@@ -133,3 +142,6 @@ fn short(figure: f64) -> String {
         _ => format!("{figure:.2}"),
     }
 }
+
+/// What is measured.
+const PACKAGES: [&str; 6] = ["grid-rpc", "tokio-tungstenite", "tarpc", "tonic", "jsonrpsee", "capnp-rpc"];

@@ -2,6 +2,7 @@
 //! defaults, which include `TCP_NODELAY`.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 
 use anyhow::Result;
 use bytes::{Buf, BufMut, Bytes};
@@ -19,6 +20,7 @@ use tower::service_fn;
 
 use crate::item::{Check, Incoming, item, number, parse_number};
 use crate::streams::{Outgoing, Streams};
+use crate::unary::Echo;
 
 /// A channel to a server: one connection.
 #[derive(Clone)]
@@ -28,18 +30,39 @@ pub(crate) struct Tonic {
 
 impl Tonic {
     pub(crate) async fn start() -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let url = format!("http://{}", listener.local_addr()?);
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let serving = Server::builder().serve_with_incoming(service_fn(serve), incoming);
-        tokio::spawn(async { serving.await.expect("the server goes on until the process ends") });
-        Ok(Self { channel: Endpoint::try_from(url)?.connect().await? })
+        Self::connect(Self::serve().await?).await
+    }
+
+    pub(super) fn new(channel: Channel) -> Self {
+        Self { channel }
     }
 
     async fn client(&self) -> Result<client::Grpc<Channel>> {
         let mut client = client::Grpc::new(self.channel.clone());
         client.ready().await?;
         Ok(client)
+    }
+}
+
+impl Echo for Tonic {
+    type Answer = Bytes;
+
+    async fn serve() -> Result<SocketAddr> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let serving = Server::builder().serve_with_incoming(service_fn(serve), incoming);
+        tokio::spawn(async { serving.await.expect("the server goes on until the process ends") });
+        Ok(address)
+    }
+
+    async fn connect(server: SocketAddr) -> Result<Self> {
+        Ok(Self::new(Endpoint::try_from(format!("http://{server}"))?.connect().await?))
+    }
+
+    async fn echo(&self, payload: &[u8]) -> Result<Bytes> {
+        let (request, path) = (Request::new(Bytes::copy_from_slice(payload)), PathAndQuery::from_static(ECHO));
+        Ok(self.client().await?.unary(request, path, BytesCodec).await?.into_inner())
     }
 }
 
@@ -76,14 +99,19 @@ impl Outgoing for mpsc::Sender<Bytes> {
 }
 
 /// The server: what the generated code of a service does.
-async fn serve(request: http::Request<Body>) -> Result<http::Response<Body>, Infallible> {
+pub(super) async fn serve(request: http::Request<Body>) -> Result<http::Response<Body>, Infallible> {
     let mut server = server::Grpc::new(BytesCodec);
     Ok(match request.uri().path() {
+        ECHO => server.unary(service_fn(echo), request).await,
         RESPONSES => server.server_streaming(service_fn(responses), request).await,
         REQUESTS => server.client_streaming(service_fn(requests), request).await,
         EXCHANGE => server.streaming(service_fn(exchange), request).await,
         _ => Status::unimplemented("there is no such method").into_http(),
     })
+}
+
+async fn echo(request: Request<Bytes>) -> Answers<Bytes> {
+    Ok(Response::new(request.into_inner()))
 }
 
 async fn responses(request: Request<Bytes>) -> Answers<impl Items> {
@@ -154,6 +182,7 @@ impl Decoder for BytesCodec {
     }
 }
 
+const ECHO: &str = "/bench.Unary/Echo";
 const RESPONSES: &str = "/bench.Streams/Responses";
 const REQUESTS: &str = "/bench.Streams/Requests";
 const EXCHANGE: &str = "/bench.Streams/Exchange";
