@@ -7,12 +7,32 @@ use std::cell::RefCell;
 
 use crate::wire::{EncodedFrame, PayloadBuf};
 
-thread_local!(static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) });
+thread_local!(static SPARE: RefCell<Spare> = const { RefCell::new(Spare { pieces: Vec::new(), bytes: 0 }) });
+
+struct Spare {
+    pieces: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Spare {
+    fn pop(&mut self) -> Option<Vec<u8>> {
+        let memory = self.pieces.pop()?;
+        self.bytes -= memory.capacity();
+        Some(memory)
+    }
+
+    fn push(&mut self, memory: Vec<u8>) {
+        if self.pieces.len() < PIECES_MAX && self.bytes + memory.capacity() <= BYTES_MAX {
+            self.bytes += memory.capacity();
+            self.pieces.push(memory);
+        }
+    }
+}
 
 /// An empty payload.
 pub(crate) fn payload() -> PayloadBuf {
-    let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
-    spare.map_or_else(PayloadBuf::new, PayloadBuf::in_memory)
+    let memory = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
+    memory.map_or_else(PayloadBuf::new, PayloadBuf::in_memory)
 }
 
 /// A payload of these bytes.
@@ -24,23 +44,14 @@ pub(crate) fn payload_of(bytes: &[u8]) -> PayloadBuf {
 
 /// Keeps the memory of a frame that is not needed any more.
 pub(crate) fn keep(frame: EncodedFrame) {
-    let memory = frame.into_memory();
-    if memory.capacity() > BYTES_KEPT {
-        return;
-    }
     // At its end a thread has nothing to keep it in.
-    let _kept = SPARE.try_with(|spare| {
-        let mut spare = spare.borrow_mut();
-        if spare.len() < SPARE_MAX {
-            spare.push(memory);
-        }
-    });
+    let _kept = SPARE.try_with(|spare| spare.borrow_mut().push(frame.into_memory()));
 }
 
-/// Larger ones are not kept: frames of up to half of it are copied, and memory grows by doubling.
-const BYTES_KEPT: usize = 8 << 10;
-/// What a thread keeps, 128 KiB at most: for callers that begin several calls before the first is polled.
-const SPARE_MAX: usize = 16;
+/// How many pieces a thread keeps: for callers that begin several calls before the first is polled.
+const PIECES_MAX: usize = 16;
+/// How much memory a thread keeps: some frames of 64 KiB, or all pieces if they are for small ones.
+const BYTES_MAX: usize = 512 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -63,9 +74,15 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded() {
-        keep(sealed(payload_of(&[7; 2 * BYTES_KEPT])));
-        (0..2 * SPARE_MAX).map(|_| sealed(PayloadBuf::new())).for_each(keep);
-        let kept = SPARE.with_borrow(|spare| (spare.len(), spare.iter().map(Vec::capacity).max()));
-        assert!(kept.0 <= SPARE_MAX && kept.1 <= Some(BYTES_KEPT), "{kept:?}");
+        keep(sealed(payload_of(&vec![7; 2 * BYTES_MAX])));
+        let kept = || SPARE.with_borrow(|spare| (spare.pieces.len(), spare.bytes));
+        assert_eq!(kept().1, 0);
+        (0..2 * PIECES_MAX).map(|_| sealed(PayloadBuf::new())).for_each(keep);
+        assert_eq!(kept().0, PIECES_MAX);
+        while kept().0 > 0 {
+            drop(payload());
+        }
+        (0..PIECES_MAX).map(|_| sealed(PayloadBuf::copy_from(&[7; 64 << 10]))).for_each(keep);
+        assert!((BYTES_MAX / 2..=BYTES_MAX).contains(&kept().1), "{:?}", kept());
     }
 }
