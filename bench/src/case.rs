@@ -4,20 +4,55 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use futures_util::future::BoxFuture;
+use futures_util::future::LocalBoxFuture;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
+
+use crate::figure::{Figure, Ratio};
 
 /// Cases that make one table.
 pub(crate) struct Group {
     pub(crate) name: &'static str,
     /// What is measured, in a line or a few.
     pub(crate) about: &'static str,
-    /// What is counted.
-    pub(crate) unit: &'static str,
     /// The column that the others are compared with.
     pub(crate) reference: &'static str,
+    /// What is shown, a table for each.
+    pub(crate) figures: Vec<Figure>,
+    /// What is shown of one row beside another; a table of all, unless there are none.
+    pub(crate) ratios: Vec<Ratio>,
     pub(crate) cases: Vec<Case>,
+}
+
+impl Group {
+    /// What is done, in order.
+    pub(crate) fn rows(&self) -> Vec<&str> {
+        distinct(self.cases.iter().map(|case| case.row.as_str()))
+    }
+
+    /// Who does it, in order.
+    pub(crate) fn columns(&self) -> Vec<&str> {
+        distinct(self.cases.iter().map(|case| case.column.as_str()))
+    }
+
+    /// The name of the case at this place, if there is one.
+    pub(crate) fn case_name(&self, row: &str, column: &str) -> String {
+        name(self.name, row, column)
+    }
+}
+
+fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut distinct = Vec::new();
+    names.for_each(|name| {
+        if !distinct.contains(&name) {
+            distinct.push(name)
+        }
+    });
+    distinct
+}
+
+fn name(group: &str, row: &str, column: &str) -> String {
+    format!("{group}/{row}/{column}")
 }
 
 /// One thing that is measured.
@@ -28,7 +63,7 @@ pub(crate) struct Case {
     measure: Measure,
 }
 
-type Measure = Box<dyn Fn(Plan) -> BoxFuture<'static, Result<Sample>>>;
+type Measure = Box<dyn Fn(Plan) -> LocalBoxFuture<'static, Result<Sample>>>;
 
 impl Case {
     /// `row` is the work, `column` who does it.
@@ -39,13 +74,13 @@ impl Case {
         measure: impl Fn(Plan) -> F + 'static,
     ) -> Self
     where
-        F: Future<Output = Result<Sample>> + Send + 'static,
+        F: Future<Output = Result<Sample>> + 'static,
     {
         Self { group, row, column, measure: Box::new(move |plan| Box::pin(measure(plan))) }
     }
 
     pub(crate) fn name(&self) -> String {
-        format!("{}/{}/{}", self.group, self.row, self.column)
+        name(self.group, &self.row, &self.column)
     }
 
     pub(crate) async fn measure(&self, plan: Plan) -> Result<Sample> {
@@ -86,20 +121,31 @@ fn rounded(units: u64, factor: f64) -> u64 {
     ((units as f64 * factor) as u64).max(1)
 }
 
-/// What one measurement gave.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// What one measurement gave. What a case does not measure is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Sample {
     pub(crate) units: u64,
     pub(crate) seconds: f64,
     /// Of the whole process, so of both ends.
     pub(crate) cpu_seconds: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) p50_micros: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) p99_micros: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) bulk_mib_per_second: Option<f64>,
+    /// Resident memory for each unit, of both ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kib_each: Option<f64>,
 }
 
 impl Sample {
-    async fn of(work: impl Future<Output = Result<u64>>) -> Result<Self> {
+    /// Measures some work, which gives how many units it did.
+    pub(crate) async fn of(work: impl Future<Output = Result<u64>>) -> Result<Self> {
         let (begin, cpu_begin) = (Instant::now(), cpu_time());
         let units = work.await?;
-        Ok(Self { units, seconds: begin.elapsed().as_secs_f64(), cpu_seconds: (cpu_time() - cpu_begin).as_secs_f64() })
+        let (seconds, cpu_seconds) = (begin.elapsed().as_secs_f64(), (cpu_time() - cpu_begin).as_secs_f64());
+        Ok(Self { units, seconds, cpu_seconds, ..Self::default() })
     }
 
     pub(crate) fn per_second(&self) -> f64 {

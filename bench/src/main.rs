@@ -1,10 +1,14 @@
 //! The speed of grid beside that of its peers. What is measured and how: README.md.
 
+mod calls;
 mod case;
+mod figure;
 mod item;
 mod machine;
+mod memory;
 mod peers;
 mod report;
+mod results;
 mod run;
 mod streams;
 
@@ -15,7 +19,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
 use crate::case::{Case, Group, Plan};
-use crate::report::Log;
+use crate::results::{Log, Samples};
 
 /// Measures grid beside its peers.
 #[derive(Debug, Parser)]
@@ -31,9 +35,15 @@ struct Args {
     /// How long each measurement lasts, after a warm-up of a fifth of it. [default: 1, quick: 0.3]
     #[arg(long)]
     seconds: Option<f64>,
+    /// Worker threads of the runtime, which both ends share.
+    #[arg(long, default_value_t = 2)]
+    workers: usize,
     /// Where each measurement goes, as lines of JSON.
     #[arg(long, default_value = "results.jsonl")]
     out: PathBuf,
+    /// Measures nothing, and shows what an earlier run wrote to this file.
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
     /// Prints the names of the cases.
     #[arg(long)]
     list: bool,
@@ -66,7 +76,7 @@ fn main() -> Result<()> {
     if let Some(name) = &args.one {
         let mut cases = groups.iter().flat_map(|group| &group.cases);
         let case = cases.find(|case| case.name() == *name).with_context(|| format!("there is no case {name}"))?;
-        println!("{}", serde_json::to_string(&run::here(case, args.plan()?)?)?);
+        println!("{}", serde_json::to_string(&run::here(case, args.plan()?, args.workers)?)?);
         return Ok(());
     }
     for group in &mut groups {
@@ -78,16 +88,24 @@ fn main() -> Result<()> {
         groups.iter().flat_map(|group| &group.cases).for_each(|case| println!("{}", case.name()));
         return Ok(());
     }
-    let (plan, rounds) = (args.plan()?, args.rounds());
-    report::print_header(&groups, plan, rounds);
-    let mut log = Log::create(&args.out)?;
-    let samples = run::rounds(&groups, plan, rounds, &mut log)?;
+    let samples = match &args.from {
+        Some(path) => Samples::read(path)?,
+        None => measured(&groups, &args)?,
+    };
     report::print_tables(&groups, &samples);
-    println!("each measurement: {}", args.out.display());
     Ok(())
+}
+
+fn measured(groups: &[Group], args: &Args) -> Result<Samples> {
+    let (plan, rounds) = (args.plan()?, args.rounds());
+    report::print_header(groups, plan, rounds, args.workers);
+    let mut log = Log::create(&args.out, args.workers)?;
+    let samples = run::rounds(groups, plan, args.workers, rounds, &mut log)?;
+    println!("each measurement: {}\n", args.out.display());
+    Ok(samples)
 }
 
 /// All that can be measured.
 fn groups() -> Vec<Group> {
-    vec![streams::group()]
+    vec![streams::group(), memory::group()]
 }

@@ -1,126 +1,90 @@
-//! What comes out: a header, lines of JSON, tables.
+//! What is printed: a header, tables.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Write;
-use std::path::Path;
-
-use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets};
-use serde_json::json;
 
-use crate::case::{Case, Group, Plan, Sample};
+use crate::case::{Group, Plan};
+use crate::figure::Figure;
 use crate::machine::{describe, version};
-use crate::run::WORKERS;
+use crate::results::Samples;
 
-/// Says what is measured, and where.
-pub(crate) fn print_header(groups: &[Group], plan: Plan, rounds: u32) {
+/// Says what is measured, where and how.
+pub(crate) fn print_header(groups: &[Group], plan: Plan, rounds: u32, workers: usize) {
     println!("grid {} beside tonic {}", version("grid-rpc"), version("tonic"));
     println!("machine: {}", describe());
     println!(
-        "Client and server in one process, one tokio runtime with {WORKERS} workers, one TCP connection on loopback, no \
-         TLS.\nEach case in a process of its own, {rounds} rounds over all cases, each measured for {:?} after a warm-up; \
-         medians.\n",
+        "Client and server in one process, one tokio runtime with {workers} workers, TCP on loopback, no TLS.\nEach case \
+         in a process of its own, {rounds} rounds over all cases, each measured for {:?} after a warm-up; medians.\n",
         plan.time
     );
     groups.iter().for_each(|group| println!("{}: {}\n", group.name, group.about));
 }
 
-/// The file of each measurement, a line of JSON for each.
-pub(crate) struct Log {
-    file: File,
-}
-
-impl Log {
-    /// Begins the file anew, with a line about the machine.
-    pub(crate) fn create(path: &Path) -> Result<Self> {
-        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-        let mut log = Self { file };
-        let versions = json!({ "grid": version("grid-rpc"), "tonic": version("tonic") });
-        log.line(&json!({ "machine": describe(), "workers": WORKERS, "versions": versions }))?;
-        Ok(log)
-    }
-
-    pub(crate) fn write(&mut self, case: &Case, round: u32, sample: &Sample) -> Result<()> {
-        self.line(&json!({
-            "case": case.name(),
-            "round": round,
-            "units": sample.units,
-            "seconds": sample.seconds,
-            "cpu_seconds": sample.cpu_seconds,
-            "per_second": sample.per_second(),
-            "cpu_micros_each": sample.cpu_micros_each(),
-        }))
-    }
-
-    fn line(&mut self, line: &serde_json::Value) -> Result<()> {
-        Ok(writeln!(self.file, "{line}")?)
-    }
-}
-
-/// All samples of each case.
-#[derive(Default)]
-pub(crate) struct Samples {
-    of: BTreeMap<String, Vec<Sample>>,
-}
-
-impl Samples {
-    pub(crate) fn add(&mut self, case: &Case, sample: Sample) {
-        self.of.entry(case.name()).or_default().push(sample);
-    }
-
-    /// The median of a figure of a case.
-    fn median(&self, case: &Case, figure: impl Fn(&Sample) -> f64) -> Option<f64> {
-        let mut figures: Vec<_> = self.of.get(&case.name())?.iter().map(figure).collect();
-        figures.sort_by(f64::total_cmp);
-        let (low, high) = (figures.get((figures.len() - 1) / 2)?, figures.get(figures.len() / 2)?);
-        Some(f64::midpoint(*low, *high))
-    }
-}
-
 /// Prints the tables of each group.
 pub(crate) fn print_tables(groups: &[Group], samples: &Samples) {
     for group in groups {
-        let (unit, reference) = (group.unit, group.reference);
-        println!("{}: k {unit}/s, and how many times the {unit}/s of {reference}", group.name);
-        println!(
-            "{}\n",
-            table(group, Some(reference), |case| samples.median(case, |sample| sample.per_second() / 1e3))
-        );
-        println!("{}: µs of CPU for each of the {unit}, of both ends together", group.name);
-        println!("{}\n", table(group, Some(reference), |case| samples.median(case, Sample::cpu_micros_each)));
-        println!("{}: cores kept busy, of both ends together", group.name);
-        println!("{}\n", table(group, None, |case| samples.median(case, Sample::cores)));
+        for figure in &group.figures {
+            println!("{}: {}{}", group.name, figure.title, beside(group, figure));
+            println!("{}\n", table(group, figure, samples));
+        }
+        if !group.ratios.is_empty() {
+            println!("{}: one row in multiples of another, in each column by itself", group.name);
+            println!("{}\n", ratios(group, samples));
+        }
     }
 }
 
-/// A line for each work, a column for each who does it. Beside each figure how many times that of the `reference`.
-fn table(group: &Group, reference: Option<&str>, figure: impl Fn(&Case) -> Option<f64>) -> Table {
-    let (mut rows, mut columns) = (Vec::new(), Vec::new());
-    for case in &group.cases {
-        if !rows.contains(&&case.row) {
-            rows.push(&case.row);
-        }
-        if !columns.contains(&&case.column) {
-            columns.push(&case.column);
+fn beside(group: &Group, figure: &Figure) -> String {
+    if figure.is_compared { format!(", and how many times that of {}", group.reference) } else { String::new() }
+}
+
+/// A line for each work, a column for each who does it. Beside each figure how many times that of the reference.
+fn table(group: &Group, figure: &Figure, samples: &Samples) -> Table {
+    let columns = group.columns();
+    let mut table = with_header(&columns);
+    for row in group.rows() {
+        let median = |column: &str| samples.median(&group.case_name(row, column), figure);
+        let base = median(group.reference).filter(|_| figure.is_compared);
+        let cells: Vec<_> = columns
+            .iter()
+            .map(|column| match (median(column), base) {
+                (None, _) => String::new(),
+                (Some(figure), Some(base)) if group.reference != *column => {
+                    format!("{} ({:.2}x)", short(figure), figure / base)
+                }
+                (Some(figure), _) => short(figure),
+            })
+            .collect();
+        if cells.iter().any(|cell| !cell.is_empty()) {
+            table.add_row([row.to_owned()].into_iter().chain(cells));
         }
     }
-    let figure =
-        |row: &str, column: &str| figure(group.cases.iter().find(|case| case.row == row && case.column == column)?);
+    aligned(table)
+}
+
+/// A line for each ratio.
+fn ratios(group: &Group, samples: &Samples) -> Table {
+    let columns = group.columns();
+    let mut table = with_header(&columns);
+    for ratio in &group.ratios {
+        let cells = columns.iter().map(|column| {
+            let median = |row: &str| samples.median(&group.case_name(row, column), &ratio.figure);
+            let both = median(&ratio.row).zip(median(&ratio.over));
+            both.map_or_else(String::new, |(figure, over)| format!("{:.2}x", figure / over))
+        });
+        let name = format!("{}: {} / {}", ratio.figure.title, ratio.row, ratio.over);
+        table.add_row([name].into_iter().chain(cells));
+    }
+    aligned(table)
+}
+
+fn with_header(columns: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header([""].into_iter().chain(columns.iter().map(|column| column.as_str())));
-    for row in rows {
-        let base = reference.and_then(|reference| figure(row, reference));
-        let cells = columns.iter().map(|column| match (figure(row, column), base) {
-            (None, _) => String::new(),
-            (Some(figure), Some(base)) if reference != Some(column.as_str()) => {
-                format!("{} ({:.2}x)", short(figure), figure / base)
-            }
-            (Some(figure), _) => short(figure),
-        });
-        table.add_row([row.clone()].into_iter().chain(cells));
-    }
+    table.set_header([""].iter().chain(columns));
+    table
+}
+
+fn aligned(mut table: Table) -> Table {
     table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     table
 }

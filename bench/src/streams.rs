@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 
 use crate::case::{Case, Group, Plan, Sample};
+use crate::figure::Figure;
 use crate::item::{Check, Incoming, item};
 use crate::peers::{Grid, Tonic};
 
@@ -108,7 +109,7 @@ pub(crate) fn group() -> Group {
             }
         }
     }
-    Group { name: NAME, about: ABOUT, unit: "items", reference: "tonic", cases }
+    Group { name: NAME, about: ABOUT, reference: "tonic", figures: Figure::throughput("items"), ratios: vec![], cases }
 }
 
 const NAME: &str = "streams";

@@ -1,11 +1,13 @@
 //! grid: handlers on bytes, called by a guest. All settings are the defaults.
 
+use std::future::pending;
 use std::net::TcpListener;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use grid::{Connection, Inbound, Manager, ManagerBuilder, Outbound, RemoteError, Windows};
 
+use crate::calls::{Calls, Holds};
 use crate::item::{Check, Incoming, item, number, parse_number};
 use crate::streams::{Outgoing, Streams};
 
@@ -14,7 +16,7 @@ use crate::streams::{Outgoing, Streams};
 pub(crate) struct Grid {
     connection: Connection,
     window: u32,
-    _node: Manager,
+    node: Manager,
 }
 
 impl Grid {
@@ -22,8 +24,25 @@ impl Grid {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let url = format!("http://{}", listener.local_addr()?);
         let builder = Manager::builder(url.clone()).listener(listener).allow_guests();
-        let node = serve_streams(builder, window).start().await?;
-        Ok(Self { connection: grid::connect(url).await?, window, _node: node })
+        let node = serve_calls(serve_streams(builder, window)).start().await?;
+        Ok(Self { connection: grid::connect(url).await?, window, node })
+    }
+}
+
+impl Calls for Grid {
+    async fn echo(&self, payload: Bytes) -> Result<Bytes> {
+        Ok(self.connection.single(ECHO, payload).await?)
+    }
+
+    async fn another(&self) -> Result<Self> {
+        Ok(Self { connection: grid::connect(self.node.name()).await?, ..self.clone() })
+    }
+}
+
+impl Holds for Grid {
+    async fn hold(&self) -> Result<impl Incoming + 'static> {
+        let (_, inbound) = self.connection.stream(HOLD, Windows::responses(self.window), "").await?;
+        Ok(inbound)
     }
 }
 
@@ -61,6 +80,18 @@ impl Outgoing for Outbound<Bytes> {
     }
 }
 
+/// Adds the server's side of what is not streams of items.
+fn serve_calls(builder: ManagerBuilder) -> ManagerBuilder {
+    builder.single(ECHO, |_, payload| async { Ok(payload) }).stream(
+        HOLD,
+        Windows::responses(Windows::DEFAULT),
+        |_, _, _, outbound| async move {
+            outbound.send(item(0)).await?;
+            pending().await
+        },
+    )
+}
+
 /// Adds the server's side of the streams.
 fn serve_streams(builder: ManagerBuilder, window: u32) -> ManagerBuilder {
     builder
@@ -95,3 +126,5 @@ fn failed(error: anyhow::Error) -> RemoteError {
 const RESPONSES: u8 = 1;
 const REQUESTS: u8 = 2;
 const EXCHANGE: u8 = 3;
+const ECHO: u8 = 4;
+const HOLD: u8 = 5;

@@ -17,6 +17,7 @@ use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Response, Status, Streaming, client, server};
 use tower::service_fn;
 
+use crate::calls::{Calls, Holds};
 use crate::item::{Check, Incoming, item, number, parse_number};
 use crate::streams::{Outgoing, Streams};
 
@@ -24,6 +25,7 @@ use crate::streams::{Outgoing, Streams};
 #[derive(Clone)]
 pub(crate) struct Tonic {
     channel: Channel,
+    server: Endpoint,
 }
 
 impl Tonic {
@@ -33,13 +35,32 @@ impl Tonic {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let serving = Server::builder().serve_with_incoming(service_fn(serve), incoming);
         tokio::spawn(async { serving.await.expect("the server goes on until the process ends") });
-        Ok(Self { channel: Endpoint::try_from(url)?.connect().await? })
+        let server = Endpoint::try_from(url)?;
+        Ok(Self { channel: server.connect().await?, server })
     }
 
     async fn client(&self) -> Result<client::Grpc<Channel>> {
         let mut client = client::Grpc::new(self.channel.clone());
         client.ready().await?;
         Ok(client)
+    }
+}
+
+impl Calls for Tonic {
+    async fn echo(&self, payload: Bytes) -> Result<Bytes> {
+        let (request, path) = (Request::new(payload), PathAndQuery::from_static(ECHO));
+        Ok(self.client().await?.unary(request, path, BytesCodec).await?.into_inner())
+    }
+
+    async fn another(&self) -> Result<Self> {
+        Ok(Self { channel: self.server.connect().await?, server: self.server.clone() })
+    }
+}
+
+impl Holds for Tonic {
+    async fn hold(&self) -> Result<impl Incoming + 'static> {
+        let (request, path) = (Request::new(Bytes::new()), PathAndQuery::from_static(HOLD));
+        Ok(self.client().await?.server_streaming(request, path, BytesCodec).await?.into_inner())
     }
 }
 
@@ -81,9 +102,19 @@ async fn serve(request: http::Request<Body>) -> Result<http::Response<Body>, Inf
     Ok(match request.uri().path() {
         RESPONSES => server.server_streaming(service_fn(responses), request).await,
         REQUESTS => server.client_streaming(service_fn(requests), request).await,
+        ECHO => server.unary(service_fn(echo), request).await,
+        HOLD => server.server_streaming(service_fn(hold), request).await,
         EXCHANGE => server.streaming(service_fn(exchange), request).await,
         _ => Status::unimplemented("there is no such method").into_http(),
     })
+}
+
+async fn echo(request: Request<Bytes>) -> Answers<Bytes> {
+    Ok(Response::new(request.into_inner()))
+}
+
+async fn hold(_: Request<Bytes>) -> Answers<impl Items> {
+    Ok(Response::new(stream::iter([Ok(item(0))]).chain(stream::pending())))
 }
 
 async fn responses(request: Request<Bytes>) -> Answers<impl Items> {
@@ -157,3 +188,5 @@ impl Decoder for BytesCodec {
 const RESPONSES: &str = "/bench.Streams/Responses";
 const REQUESTS: &str = "/bench.Streams/Requests";
 const EXCHANGE: &str = "/bench.Streams/Exchange";
+const ECHO: &str = "/bench.Calls/Echo";
+const HOLD: &str = "/bench.Calls/Hold";
