@@ -22,6 +22,15 @@ pub(crate) trait Holds: Calls {
     fn hold(&self) -> impl Future<Output = Result<impl Incoming + 'static>> + Send;
 }
 
+/// A connection that carries bulk.
+pub(crate) trait Bulk: Calls {
+    /// Begins a stream in which the server sends items of so many bytes, for as long as it is open.
+    fn download(&self, item_bytes: u64) -> impl Future<Output = Result<impl Incoming + 'static>> + Send;
+
+    /// Sends the items to the server, in one stream.
+    fn upload(&self, items: impl Iterator<Item = Bytes> + Send + 'static) -> impl Future<Output = Result<()>> + Send;
+}
+
 /// One echo, checked.
 pub(crate) async fn echo(peer: &impl Calls, payload: &Bytes) -> Result<()> {
     let answer = peer.echo(payload.clone()).await?;

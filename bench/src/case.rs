@@ -168,7 +168,7 @@ impl Sample {
 }
 
 /// What this process has used so far.
-fn cpu_time() -> Duration {
+pub(crate) fn cpu_time() -> Duration {
     clock_gettime(ClockId::ProcessCPUTime).try_into().expect("a process has used no negative time")
 }
 

@@ -6,6 +6,7 @@ mod figure;
 mod item;
 mod machine;
 mod memory;
+mod mixed;
 mod peers;
 mod report;
 mod results;
@@ -107,5 +108,5 @@ fn measured(groups: &[Group], args: &Args) -> Result<Samples> {
 
 /// All that can be measured.
 fn groups() -> Vec<Group> {
-    vec![streams::group(), memory::group()]
+    vec![streams::group(), memory::group(), mixed::group()]
 }

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use grid::{Connection, Inbound, Manager, ManagerBuilder, Outbound, RemoteError, Windows};
 
-use crate::calls::{Calls, Holds};
-use crate::item::{Check, Incoming, item, number, parse_number};
+use crate::calls::{Bulk, Calls, Holds};
+use crate::item::{Check, Incoming, bulk_item, item, number, parse_number};
 use crate::streams::{Outgoing, Streams};
 
 /// A node, and a guest's connection to it.
@@ -41,7 +41,7 @@ impl Calls for Grid {
 
 impl Holds for Grid {
     async fn hold(&self) -> Result<impl Incoming + 'static> {
-        let (_, inbound) = self.connection.stream(HOLD, Windows::responses(self.window), "").await?;
+        let (_, inbound) = self.connection.stream(HOLD, DOWN, "").await?;
         Ok(inbound)
     }
 }
@@ -80,16 +80,43 @@ impl Outgoing for Outbound<Bytes> {
     }
 }
 
+impl Bulk for Grid {
+    async fn download(&self, item_bytes: u64) -> Result<impl Incoming + 'static> {
+        let (_, inbound) = self.connection.stream(DOWNLOAD, DOWN, number(item_bytes)).await?;
+        Ok(inbound)
+    }
+
+    async fn upload(&self, items: impl Iterator<Item = Bytes> + Send + 'static) -> Result<()> {
+        let (outbound, mut inbound) = self.connection.stream(UPLOAD, UP, "").await?;
+        for item in items {
+            outbound.send(item).await?;
+        }
+        outbound.finish().await?;
+        inbound.next().await.context("an answer comes")??;
+        Ok(())
+    }
+}
+
 /// Adds the server's side of what is not streams of items.
 fn serve_calls(builder: ManagerBuilder) -> ManagerBuilder {
-    builder.single(ECHO, |_, payload| async { Ok(payload) }).stream(
-        HOLD,
-        Windows::responses(Windows::DEFAULT),
-        |_, _, _, outbound| async move {
+    builder
+        .single(ECHO, |_, payload| async { Ok(payload) })
+        .stream(HOLD, DOWN, |_, _, _, outbound| async move {
             outbound.send(item(0)).await?;
             pending().await
-        },
-    )
+        })
+        .stream(DOWNLOAD, DOWN, |_, item_bytes, _, outbound| async move {
+            let item = bulk_item(parse_number(&item_bytes).map_err(failed)?);
+            loop {
+                outbound.send(item.clone()).await?;
+            }
+        })
+        .stream(UPLOAD, UP, |_, _, mut inbound, outbound| async move {
+            while let Some(item) = inbound.next().await {
+                drop(item?);
+            }
+            Ok(outbound.send(Bytes::new()).await?)
+        })
 }
 
 /// Adds the server's side of the streams.
@@ -128,3 +155,8 @@ const REQUESTS: u8 = 2;
 const EXCHANGE: u8 = 3;
 const ECHO: u8 = 4;
 const HOLD: u8 = 5;
+const DOWNLOAD: u8 = 6;
+const UPLOAD: u8 = 7;
+/// Where the window is not what is measured, it is the default.
+const DOWN: Windows = Windows::responses(Windows::DEFAULT);
+const UP: Windows = Windows::requests(Windows::DEFAULT);

@@ -17,8 +17,8 @@ use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Response, Status, Streaming, client, server};
 use tower::service_fn;
 
-use crate::calls::{Calls, Holds};
-use crate::item::{Check, Incoming, item, number, parse_number};
+use crate::calls::{Bulk, Calls, Holds};
+use crate::item::{Check, Incoming, bulk_item, item, number, parse_number};
 use crate::streams::{Outgoing, Streams};
 
 /// A channel to a server: one connection.
@@ -64,6 +64,19 @@ impl Holds for Tonic {
     }
 }
 
+impl Bulk for Tonic {
+    async fn download(&self, item_bytes: u64) -> Result<impl Incoming + 'static> {
+        let (request, path) = (Request::new(number(item_bytes)), PathAndQuery::from_static(DOWNLOAD));
+        Ok(self.client().await?.server_streaming(request, path, BytesCodec).await?.into_inner())
+    }
+
+    async fn upload(&self, items: impl Iterator<Item = Bytes> + Send + 'static) -> Result<()> {
+        let (request, path) = (Request::new(stream::iter(items)), PathAndQuery::from_static(UPLOAD));
+        self.client().await?.client_streaming(request, path, BytesCodec).await?;
+        Ok(())
+    }
+}
+
 impl Streams for Tonic {
     async fn responses(&self, count: u64) -> Result<impl Incoming> {
         let (request, path) = (Request::new(number(count)), PathAndQuery::from_static(RESPONSES));
@@ -104,6 +117,8 @@ async fn serve(request: http::Request<Body>) -> Result<http::Response<Body>, Inf
         REQUESTS => server.client_streaming(service_fn(requests), request).await,
         ECHO => server.unary(service_fn(echo), request).await,
         HOLD => server.server_streaming(service_fn(hold), request).await,
+        DOWNLOAD => server.server_streaming(service_fn(download), request).await,
+        UPLOAD => server.client_streaming(service_fn(upload), request).await,
         EXCHANGE => server.streaming(service_fn(exchange), request).await,
         _ => Status::unimplemented("there is no such method").into_http(),
     })
@@ -115,6 +130,19 @@ async fn echo(request: Request<Bytes>) -> Answers<Bytes> {
 
 async fn hold(_: Request<Bytes>) -> Answers<impl Items> {
     Ok(Response::new(stream::iter([Ok(item(0))]).chain(stream::pending())))
+}
+
+async fn download(request: Request<Bytes>) -> Answers<impl Items> {
+    let item = bulk_item(parse_number(request.get_ref()).map_err(failed)?);
+    Ok(Response::new(stream::repeat_with(move || Ok(item.clone()))))
+}
+
+async fn upload(request: Request<Streaming<Bytes>>) -> Answers<Bytes> {
+    let mut items = request.into_inner();
+    while let Some(item) = items.next().await {
+        drop(item?);
+    }
+    Ok(Response::new(Bytes::new()))
 }
 
 async fn responses(request: Request<Bytes>) -> Answers<impl Items> {
@@ -190,3 +218,5 @@ const REQUESTS: &str = "/bench.Streams/Requests";
 const EXCHANGE: &str = "/bench.Streams/Exchange";
 const ECHO: &str = "/bench.Calls/Echo";
 const HOLD: &str = "/bench.Calls/Hold";
+const DOWNLOAD: &str = "/bench.Bulk/Download";
+const UPLOAD: &str = "/bench.Bulk/Upload";
