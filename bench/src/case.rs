@@ -9,17 +9,20 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use crate::figure::{Figure, Ratio};
+use crate::latency::{Histogram, Latency};
 
 /// Cases that make one table.
 pub(crate) struct Group {
     pub(crate) name: &'static str,
     /// What is measured, in a line or a few.
     pub(crate) about: &'static str,
+    /// What is counted.
+    pub(crate) unit: &'static str,
     /// The column that the others are compared with.
     pub(crate) reference: &'static str,
     /// What is shown, a table for each.
-    pub(crate) figures: Vec<Figure>,
-    /// What is shown of one row beside another; a table of all, unless there are none.
+    pub(crate) figures: &'static [Figure],
+    /// What is shown of one row beside another, in one table after these; none where there is none.
     pub(crate) ratios: Vec<Ratio>,
     pub(crate) cases: Vec<Case>,
 }
@@ -34,24 +37,20 @@ impl Group {
     pub(crate) fn columns(&self) -> Vec<&str> {
         distinct(self.cases.iter().map(|case| case.column.as_str()))
     }
-
-    /// The name of the case at this place, if there is one.
-    pub(crate) fn case_name(&self, row: &str, column: &str) -> String {
-        name(self.name, row, column)
-    }
 }
 
 fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut distinct = Vec::new();
-    names.for_each(|name| {
+    for name in names {
         if !distinct.contains(&name) {
-            distinct.push(name)
+            distinct.push(name);
         }
-    });
+    }
     distinct
 }
 
-fn name(group: &str, row: &str, column: &str) -> String {
+/// The name of a case. Also of one that there is not.
+pub(crate) fn case_name(group: &str, row: &str, column: &str) -> String {
     format!("{group}/{row}/{column}")
 }
 
@@ -80,7 +79,7 @@ impl Case {
     }
 
     pub(crate) fn name(&self) -> String {
-        name(self.group, &self.row, &self.column)
+        case_name(self.group, &self.row, &self.column)
     }
 
     pub(crate) async fn measure(&self, plan: Plan) -> Result<Sample> {
@@ -99,12 +98,12 @@ impl Plan {
     /// Does the work once and again, for more units each time, until it takes as long as the warm-up; then does as much
     /// as should take the measured time, and measures that.
     ///
-    /// `work` does so many units and gives how many there were in all.
+    /// `work` does so many units, or so many of each of those that work at once, and tells what it did.
     pub(crate) async fn measure<F>(self, work: impl Fn(u64) -> F) -> Result<Sample>
     where
-        F: Future<Output = Result<u64>>,
+        F: Future<Output = Result<Done>>,
     {
-        let mut units = UNITS_FIRST;
+        let mut units = 1;
         loop {
             let sample = Sample::of(work(units)).await?;
             if sample.seconds >= self.warm_up.as_secs_f64() {
@@ -121,6 +120,22 @@ fn rounded(units: u64, factor: f64) -> u64 {
     ((units as f64 * factor) as u64).max(1)
 }
 
+/// What was done.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// All together.
+    pub(crate) units: u64,
+    /// How long each took, if that was seen.
+    pub(crate) latencies: Histogram,
+}
+
+impl Done {
+    /// So many units, and nothing is known of how long each took.
+    pub(crate) fn units(units: u64) -> Self {
+        Self { units, latencies: Histogram::new() }
+    }
+}
+
 /// What one measurement gave. What a case does not measure is none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Sample {
@@ -128,24 +143,24 @@ pub(crate) struct Sample {
     pub(crate) seconds: f64,
     /// Of the whole process, so of both ends.
     pub(crate) cpu_seconds: f64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) p50_micros: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) p99_micros: Option<f64>,
+    /// Of single units, where it was seen.
+    #[serde(flatten)]
+    pub(crate) latency: Option<Latency>,
+    /// Of bulk, where there is some beside the units.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) bulk_mib_per_second: Option<f64>,
-    /// Resident memory for each unit, of both ends.
+    /// Resident memory of a unit, of both ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) kib_each: Option<f64>,
 }
 
 impl Sample {
-    /// Measures some work, which gives how many units it did.
-    pub(crate) async fn of(work: impl Future<Output = Result<u64>>) -> Result<Self> {
+    /// Measures some work.
+    pub(crate) async fn of(work: impl Future<Output = Result<Done>>) -> Result<Self> {
         let (begin, cpu_begin) = (Instant::now(), cpu_time());
-        let units = work.await?;
+        let Done { units, latencies } = work.await?;
         let (seconds, cpu_seconds) = (begin.elapsed().as_secs_f64(), (cpu_time() - cpu_begin).as_secs_f64());
-        Ok(Self { units, seconds, cpu_seconds, ..Self::default() })
+        Ok(Self { units, seconds, cpu_seconds, latency: latencies.latency(), ..Self::default() })
     }
 
     pub(crate) fn per_second(&self) -> f64 {
@@ -154,11 +169,6 @@ impl Sample {
 
     pub(crate) fn cpu_micros_each(&self) -> f64 {
         self.cpu_seconds * 1e6 / self.units()
-    }
-
-    /// How many cores the process kept busy, on average.
-    pub(crate) fn cores(&self) -> f64 {
-        self.cpu_seconds / self.seconds
     }
 
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
@@ -171,6 +181,3 @@ impl Sample {
 pub(crate) fn cpu_time() -> Duration {
     clock_gettime(ClockId::ProcessCPUTime).try_into().expect("a process has used no negative time")
 }
-
-/// Units of the first try of a warm-up: so few that the slowest case takes some milliseconds for them.
-const UNITS_FIRST: u64 = 16;

@@ -1,50 +1,73 @@
-//! What is made of samples: a figure is one table of a group.
+//! What is shown of a sample, a table for each.
 
 use crate::case::Sample;
 
-/// Something that a sample tells.
-#[derive(Debug, Clone)]
+/// A number that is read out of a sample, and how it is shown.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Figure {
-    /// What the table shows, with its unit.
-    pub(crate) title: String,
-    /// None where the case does not measure it.
+    /// `{unit}` stands for what is counted.
+    name: &'static str,
     pub(crate) of: fn(&Sample) -> Option<f64>,
-    /// Whether each cell also shows how many times the reference it is.
-    pub(crate) is_compared: bool,
+    pub(crate) shown: Shown,
+}
+
+/// What a table of a figure has in a cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// The figure.
+    Alone,
+    /// The figure, and how many times that of the reference it is.
+    Beside,
+    /// How many times the figure that of the reference is.
+    Ratio,
 }
 
 impl Figure {
-    pub(crate) fn new(title: impl Into<String>, of: fn(&Sample) -> Option<f64>) -> Self {
-        Self { title: title.into(), of, is_compared: true }
+    /// More is better.
+    pub(crate) const RATE: Self = Self::new("k {unit}/s", |sample| Some(sample.per_second() / 1e3));
+    /// Less is better.
+    pub(crate) const CPU: Self =
+        Self::new("µs of CPU for each of the {unit}, of both ends together", |sample| Some(sample.cpu_micros_each()));
+    pub(crate) const CORES: Self =
+        Self::new("cores kept busy, of both ends together", |sample| Some(sample.cpu_seconds / sample.seconds));
+    /// Less is better.
+    pub(crate) const P50: Self =
+        Self::new("µs that half of the {unit} take at most (p50)", |sample| Some(sample.latency?.p50_micros));
+    /// Less is better.
+    pub(crate) const P99: Self =
+        Self::new("µs that 99 of 100 {unit} take at most (p99)", |sample| Some(sample.latency?.p99_micros));
+
+    /// `{unit}` stands for what is counted.
+    pub(crate) const fn new(name: &'static str, of: fn(&Sample) -> Option<f64>) -> Self {
+        Self { name, of, shown: Shown::Alone }
     }
 
-    /// What a group of throughput shows, where `unit` is what is counted.
-    pub(crate) fn throughput(unit: &str) -> Vec<Self> {
-        vec![
-            Self::new(format!("k {unit}/s"), |sample| Some(sample.per_second() / 1e3)),
-            Self::new(format!("µs of CPU for each of the {unit}, of both ends together"), |sample| {
-                Some(sample.cpu_micros_each())
-            }),
-            Self { is_compared: false, ..Self::new("cores kept busy, of both ends together", |s| Some(s.cores())) },
-        ]
+    /// The same, with how many times that of the reference beside it.
+    pub(crate) const fn beside(self) -> Self {
+        Self { shown: Shown::Beside, ..self }
     }
 
-    pub(crate) fn p50() -> Self {
-        Self::new("µs of a call, median", |sample| sample.p50_micros)
+    /// How many times this figure of each column that of the reference is.
+    pub(crate) const fn ratio(self) -> Self {
+        Self { shown: Shown::Ratio, ..self }
     }
 
-    pub(crate) fn p99() -> Self {
-        Self::new("µs of a call, 99th percentile", |sample| sample.p99_micros)
-    }
-
-    pub(crate) fn bulk() -> Self {
-        Self::new("MiB/s of bulk", |sample| sample.bulk_mib_per_second)
+    /// What stands above the table.
+    pub(crate) fn title(&self, unit: &str, reference: &str) -> String {
+        let name = self.name.replace("{unit}", unit);
+        match self.shown {
+            Shown::Alone => name,
+            Shown::Beside => format!("{name}, and how many times that of {reference}"),
+            Shown::Ratio => format!("{name}, that of {reference} divided by that of the column"),
+        }
     }
 }
 
 /// What a figure of one row is in multiples of that of another, in each column by itself.
 #[derive(Debug, Clone)]
 pub(crate) struct Ratio {
+    /// What stands before it.
+    pub(crate) name: String,
     pub(crate) figure: Figure,
     pub(crate) row: String,
     pub(crate) over: String,

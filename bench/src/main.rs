@@ -1,17 +1,20 @@
 //! The speed of grid beside that of its peers. What is measured and how: README.md.
 
-mod calls;
 mod case;
 mod figure;
 mod item;
+mod latency;
 mod machine;
 mod memory;
 mod mixed;
+mod payload;
 mod peers;
 mod report;
 mod results;
 mod run;
+mod runtime;
 mod streams;
+mod unary;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -90,7 +93,11 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let samples = match &args.from {
-        Some(path) => Samples::read(path)?,
+        Some(path) => {
+            let samples = Samples::read(path)?;
+            println!("machine: {}\n", samples.machine);
+            samples
+        }
         None => measured(&groups, &args)?,
     };
     report::print_tables(&groups, &samples);
@@ -108,5 +115,5 @@ fn measured(groups: &[Group], args: &Args) -> Result<Samples> {
 
 /// All that can be measured.
 fn groups() -> Vec<Group> {
-    vec![streams::group(), memory::group(), mixed::group()]
+    vec![unary::group(), streams::group(), mixed::group(), memory::group()]
 }

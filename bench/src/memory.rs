@@ -1,33 +1,44 @@
-//! What waits costs memory: connections without calls, streams without items.
+//! What waits costs memory: connections without calls, streams without items. A peer brings [`Hold`].
 
 use std::fs;
+use std::future::Future;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::param::page_size;
 use tokio::time::sleep;
 
-use crate::calls::{Calls, Holds, echo};
-use crate::case::{Case, Group, Sample};
+use crate::case::{Case, Done, Group, Sample};
 use crate::figure::Figure;
-use crate::item::{Check, item};
-use crate::peers::{Grid, Tonic};
+use crate::item::{Check, ITEM_BYTES, Incoming};
+use crate::payload::Payload;
+use crate::peers::{BareMux, GridBytes, Jsonrpsee, Tarpc, Tonic, WebSocket, capnp};
+use crate::unary::Echo;
 
-/// Connections to one server, each idle after one call.
-async fn connections(first: impl Calls) -> Result<Sample> {
-    let payload = item(0);
-    // So that what a process allocates once is there.
-    echo(&first, &payload).await?;
-    idle(CONNECTIONS, async || {
-        let connection = first.another().await?;
-        echo(&connection, &payload).await?;
-        Ok(connection)
-    })
-    .await
+/// A connection on which streams can stay open.
+pub(crate) trait Hold: Echo {
+    /// Begins a stream in which the server sends one item, and nothing more for as long as it is open.
+    fn hold(&self) -> impl Future<Output = Result<impl Incoming + 'static>> + Send;
+}
+
+/// Connections to one server, each idle after one call. A connection is a client that `connect` gives.
+pub(crate) async fn connections<T>(connect: impl AsyncFn() -> Result<T>) -> Result<Sample> {
+    // What a process allocates once is there with the first.
+    let _first = connect().await?;
+    idle(CONNECTIONS, connect).await
+}
+
+/// A connection that has carried a call.
+async fn connected<E: Echo>(server: std::net::SocketAddr) -> Result<E> {
+    let (echo, mut payload) = (E::connect(server).await?, Payload::new(ITEM_BYTES));
+    let answer = echo.echo(payload.numbered(1)).await?;
+    payload.check(answer.as_ref())?;
+    Ok(echo)
 }
 
 /// Streams on one connection, each idle after one item.
-async fn streams(peer: impl Holds) -> Result<Sample> {
+async fn streams<H: Hold>() -> Result<Sample> {
+    let peer: H = connected(H::serve().await?).await?;
     let open = async || {
         let mut items = peer.hold().await?;
         Check::default().next(&mut items).await?;
@@ -46,7 +57,7 @@ async fn idle<T>(count: u32, make: impl AsyncFn() -> Result<T>) -> Result<Sample
         for _ in 0..count {
             made.push(make().await?);
         }
-        Ok(u64::from(count))
+        Ok(Done::units(count.into()))
     })
     .await?;
     sleep(SETTLES).await;
@@ -74,27 +85,45 @@ fn kib(bytes: usize) -> f64 {
 
 /// All cases of memory.
 pub(crate) fn group() -> Group {
-    let (link, stream) = (format!("connection-{CONNECTIONS}"), format!("stream-{STREAMS}"));
+    fn link<E: Echo>(column: &str) -> Case {
+        Case::new(NAME, link_row(), column.into(), |_| async {
+            let server = E::serve().await?;
+            connections(async || connected::<E>(server).await).await
+        })
+    }
+    fn stream<H: Hold>(column: &str) -> Case {
+        Case::new(NAME, format!("stream-{STREAMS}"), column.into(), |_| streams::<H>())
+    }
     let cases = vec![
-        Case::new(NAME, link.clone(), "tonic".into(), |_| async { connections(Tonic::start().await?).await }),
-        Case::new(NAME, link, "grid".into(), |_| async { connections(Grid::start(WINDOW).await?).await }),
-        Case::new(NAME, stream.clone(), "tonic".into(), |_| async { streams(Tonic::start().await?).await }),
-        Case::new(NAME, stream, "grid".into(), |_| async { streams(Grid::start(WINDOW).await?).await }),
+        link::<BareMux<WebSocket>>("bare-mux"),
+        link::<GridBytes>("grid"),
+        link::<Tarpc>("tarpc"),
+        link::<Tonic>("tonic"),
+        link::<Jsonrpsee>("jsonrpsee"),
+        Case::new(NAME, link_row(), "capnp".into(), |_| capnp::connections(ITEM_BYTES)),
+        stream::<GridBytes>("grid"),
+        stream::<Tonic>("tonic"),
     ];
-    let cpu = Figure::new("µs of CPU to make each, of both ends together", |sample| Some(sample.cpu_micros_each()));
-    let figures = vec![Figure::new("KiB of memory for each, of both ends together", |sample| sample.kib_each), cpu];
-    Group { name: NAME, about: ABOUT, reference: "tonic", figures, ratios: vec![], cases }
+    Group { name: NAME, about: ABOUT, unit: UNIT, reference: "grid", figures: FIGURES, ratios: vec![], cases }
+}
+
+fn link_row() -> String {
+    format!("connection-{CONNECTIONS}")
 }
 
 const NAME: &str = "memory";
+const UNIT: &str = "connections or streams";
 const ABOUT: &str = "\
-What the resident memory of the process (on Linux only) grows by for each `connection`, of 200 to one server with one call of
-512 bytes each, and for each `stream`, of 10,000 on one connection with one item of 512 bytes each, while they are idle. Both
-ends are in it; the kernel's buffers are not. The allocator is the system's.";
+What the resident memory of the process grows by for each of 200 connections to one server, when each has carried one call
+of 512 bytes and is idle, and for each of 10,000 streams on one connection, when each has carried one item of 512 bytes and
+is idle. Both ends are in it, and what the allocator of the system (glibc's, as a rule) keeps; the kernel's buffers are not.
+A connection of `grid` is that of a guest, so a node of its own at one end. On Linux only.";
+const FIGURES: &[Figure] = &[
+    Figure::new("KiB of memory for each of the {unit}, of both ends together", |sample| sample.kib_each).beside(),
+    Figure::new("µs of CPU to make each of the {unit}, of both ends together", |s| Some(s.cpu_micros_each())).beside(),
+];
 const CONNECTIONS: u32 = 200;
 const STREAMS: u32 = 10_000;
-/// grid's default.
-const WINDOW: u32 = 256;
 /// Longer than what ends in the background takes.
 const SETTLES: Duration = Duration::from_millis(200);
 const STATM: &str = "/proc/self/statm";

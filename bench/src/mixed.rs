@@ -1,19 +1,35 @@
-//! Small calls beside bulk: what they wait for, and what they cost it.
+//! Small calls beside bulk: what they wait for, and what they cost it. A peer brings [`Download`], and [`Upload`] if it can.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
-use crate::calls::{Bulk, echo};
 use crate::case::{Case, Group, Plan, Sample, cpu_time};
 use crate::figure::{Figure, Ratio};
-use crate::item::{bulk_item, item};
-use crate::peers::{Grid, Tonic};
+use crate::item::{ITEM_BYTES, Incoming, bulk_item};
+use crate::latency::Histogram;
+use crate::payload::Payload;
+use crate::peers::{BareStreams, GridBytes, Tarpc, Tonic};
+use crate::unary::Echo;
+
+/// A connection on which the server can send bulk.
+pub(crate) trait Download: Echo {
+    /// Begins a stream in which the server sends items of so many bytes, for as long as it is open.
+    fn download(&self, item_bytes: u64) -> impl Future<Output = Result<impl Incoming + 'static>> + Send;
+}
+
+/// A connection on which the client can send bulk.
+pub(crate) trait Upload: Echo {
+    /// Sends the items to the server, in one stream.
+    fn upload(&self, items: impl Iterator<Item = Bytes> + Send + 'static) -> impl Future<Output = Result<()>> + Send;
+}
 
 /// What goes on at once.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +68,7 @@ impl Work {
     fn all() -> Vec<Self> {
         let mut all = vec![Self { small: Small::Same, bulk: None }];
         for direction in [Direction::Down, Direction::Up] {
-            for item_bytes in ITEM_BYTES {
+            for item_bytes in BULK_BYTES {
                 for small in [Small::Same, Small::Other, Small::Absent] {
                     all.push(Self { small, bulk: Some(Stream { direction, item_bytes }) });
                 }
@@ -83,34 +99,31 @@ impl Stream {
             Direction::Up => format!("{size}-up"),
         }
     }
+}
 
-    /// Sends bulk for a time, and gives how many bytes that was inside of it.
-    async fn run(self, peer: impl Bulk, span: Span) -> Result<u64> {
-        match self.direction {
-            Direction::Down => {
-                let mut items = peer.download(self.item_bytes).await?;
-                let mut bytes = 0;
-                while Instant::now() < span.end {
-                    let item = items.next().await.context("bulk goes on until its stream is dropped")??;
-                    ensure!(item.len() as u64 == self.item_bytes, "an item has {} bytes", item.len());
-                    bytes += if span.has(Instant::now()) { self.item_bytes } else { 0 };
-                }
-                Ok(bytes)
-            }
-            // What was sent stands for what arrived: both go at the same speed once the windows are full.
-            Direction::Up => {
-                let (item, sent) = (bulk_item(self.item_bytes), Arc::new(AtomicU64::new(0)));
-                let meter = Arc::clone(&sent);
-                let items = std::iter::from_fn(move || {
-                    let now = Instant::now();
-                    meter.fetch_add(if span.has(now) { item.len() as u64 } else { 0 }, Ordering::Relaxed);
-                    (now < span.end).then(|| item.clone())
-                });
-                peer.upload(items).await?;
-                Ok(sent.load(Ordering::Relaxed))
-            }
-        }
+/// Takes bulk for a time, and gives how many bytes that was inside of it.
+async fn download(peer: impl Download, item_bytes: u64, span: Span) -> Result<u64> {
+    let (mut items, mut bytes) = (peer.download(item_bytes).await?, 0);
+    while Instant::now() < span.end {
+        let item = items.next().await.context("bulk goes on until its stream is dropped")??;
+        ensure!(item.len() as u64 == item_bytes, "an item has {} bytes", item.len());
+        bytes += if span.has(Instant::now()) { item_bytes } else { 0 };
     }
+    Ok(bytes)
+}
+
+/// Sends bulk for a time, and gives how many bytes that was inside of it. They stand for what arrived: both go at the same
+/// speed once the windows are full.
+async fn upload(peer: impl Upload, item_bytes: u64, span: Span) -> Result<u64> {
+    let (item, sent) = (bulk_item(item_bytes), Arc::new(AtomicU64::new(0)));
+    let meter = Arc::clone(&sent);
+    let items = std::iter::from_fn(move || {
+        let now = Instant::now();
+        meter.fetch_add(if span.has(now) { item_bytes } else { 0 }, Ordering::Relaxed);
+        (now < span.end).then(|| item.clone())
+    });
+    peer.upload(items).await?;
+    Ok(sent.load(Ordering::Relaxed))
 }
 
 /// When it is measured.
@@ -126,59 +139,56 @@ impl Span {
     }
 }
 
-/// Does all of the work for the time of the plan, each caller and the stream in a task of its own.
-async fn measure(peer: impl Bulk, work: Work, plan: Plan) -> Result<Sample> {
+/// Does all of the work for the time of the plan, each caller and the bulk in a task of its own.
+async fn measure<E: Echo, F>(work: Work, plan: Plan, bulk: fn(E, u64, Span) -> F) -> Result<Sample>
+where
+    F: Future<Output = Result<u64>> + Send + 'static,
+{
+    let server = E::serve().await?;
+    let peer = E::connect(server).await?;
+    let small = if work.small == Small::Other { E::connect(server).await? } else { peer.clone() };
     let begin = Instant::now() + plan.warm_up;
     let span = Span { begin, end: begin + plan.time };
-    let small = if work.small == Small::Other { peer.another().await? } else { peer.clone() };
     let callers = if work.small == Small::Absent { 0 } else { CALLERS };
     let mut calls: JoinSet<_> = (0..callers).map(|_| call(small.clone(), span)).collect();
-    let bulk = work.bulk.map(|bulk| tokio::spawn(bulk.run(peer, span)));
+    let bulk = work.bulk.map(|Stream { item_bytes, .. }| tokio::spawn(bulk(peer, item_bytes, span)));
 
     sleep_until(span.begin.into()).await;
     let cpu_begin = cpu_time();
     sleep_until(span.end.into()).await;
     let (seconds, cpu_seconds) = (plan.time.as_secs_f64(), (cpu_time() - cpu_begin).as_secs_f64());
 
-    let mut micros = Vec::new();
+    let (mut units, mut latencies) = (0, Histogram::new());
     while let Some(of_one) = calls.join_next().await {
-        micros.extend(of_one??);
+        let (count, of_one) = of_one??;
+        (units, latencies) = (units + count, latencies.merge(&of_one));
     }
-    micros.sort_by(f64::total_cmp);
-    let bytes = match bulk {
-        Some(bulk) => Some(bulk.await??),
-        None => None,
-    };
-    let items = bytes.zip(work.bulk).map_or(0, |(bytes, bulk)| bytes / bulk.item_bytes);
-    Ok(Sample {
-        units: if callers == 0 { items } else { micros.len() as u64 },
-        seconds,
-        cpu_seconds,
-        p50_micros: percentile(&micros, 50),
-        p99_micros: percentile(&micros, 99),
-        bulk_mib_per_second: bytes.map(|bytes| mib(bytes) / seconds),
-        ..Sample::default()
-    })
+    let mut sample = Sample { units, seconds, cpu_seconds, latency: latencies.latency(), ..Sample::default() };
+    if let Some((bulk, Stream { item_bytes, .. })) = bulk.zip(work.bulk) {
+        let bytes = bulk.await??;
+        sample.bulk_mib_per_second = Some(mib(bytes) / seconds);
+        // Where there are no calls, items are counted.
+        sample.units = if callers == 0 { bytes / item_bytes } else { units };
+    }
+    Ok(sample)
 }
 
-/// Small calls, one after the other, and what each took in microseconds.
-async fn call(peer: impl Bulk, span: Span) -> Result<Vec<f64>> {
-    let (payload, mut micros) = (item(0), Vec::new());
-    loop {
-        let begin = Instant::now();
-        if begin >= span.end {
-            return Ok(micros);
+/// Small calls, one after the other: how many there were, and what each took.
+async fn call(echo: impl Echo, span: Span) -> Result<(u64, Histogram)> {
+    let (mut payload, mut count, mut latencies) = (Payload::new(ITEM_BYTES), 0, Histogram::new());
+    for number in 0.. {
+        let begun = Instant::now();
+        if begun >= span.end {
+            break;
         }
-        echo(&peer, &payload).await?;
-        if begin >= span.begin {
-            micros.push(begin.elapsed().as_secs_f64() * 1e6);
+        let answer = echo.echo(payload.numbered(number)).await?;
+        payload.check(answer.as_ref())?;
+        if begun >= span.begin {
+            count += 1;
+            latencies.record(begun.elapsed());
         }
     }
-}
-
-/// What so many of a hundred are not above.
-fn percentile(sorted: &[f64], percent: usize) -> Option<f64> {
-    sorted.get(sorted.len().checked_sub(1)? * percent / 100).copied()
+    Ok((count, latencies))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
@@ -188,32 +198,38 @@ fn mib(bytes: u64) -> f64 {
 
 /// All cases of small calls beside bulk.
 pub(crate) fn group() -> Group {
-    let mut cases = Vec::new();
-    for work in Work::all() {
-        cases.push(Case::new(NAME, work.row(), "tonic".into(), move |plan| async move {
-            measure(Tonic::start().await?, work, plan).await
-        }));
-        cases.push(Case::new(NAME, work.row(), "grid".into(), move |plan| async move {
-            measure(Grid::start(WINDOW).await?, work, plan).await
-        }));
+    fn down<D: Download>(work: Work, column: &str) -> Case {
+        Case::new(NAME, work.row(), column.into(), move |plan| measure::<D, _>(work, plan, download))
     }
-    let calls = Figure::new("k small calls/s", |s| s.p50_micros.map(|_| s.per_second() / 1e3));
-    let cores = Figure { is_compared: false, ..Figure::new("cores kept busy", |s| Some(s.cores())) };
-    let figures = vec![Figure::p50(), Figure::p99(), calls, Figure::bulk(), cores];
-    Group { name: NAME, about: ABOUT, reference: "tonic", figures, ratios: ratios(), cases }
+    fn up<U: Upload>(work: Work, column: &str) -> Case {
+        Case::new(NAME, work.row(), column.into(), move |plan| measure::<U, _>(work, plan, upload))
+    }
+    let cases = Work::all().into_iter().flat_map(|work| match work.bulk {
+        Some(Stream { direction: Direction::Up, .. }) => {
+            vec![up::<GridBytes>(work, "grid"), up::<Tonic>(work, "tonic")]
+        }
+        _ => vec![
+            down::<BareStreams>(work, "bare-mux"),
+            down::<GridBytes>(work, "grid"),
+            down::<Tarpc>(work, "tarpc"),
+            down::<Tonic>(work, "tonic"),
+        ],
+    });
+    let cases = cases.collect();
+    Group { name: NAME, about: ABOUT, unit: "calls", reference: "grid", figures: FIGURES, ratios: ratios(), cases }
 }
 
 /// What sharing a connection costs the small calls, and what they cost the bulk.
 fn ratios() -> Vec<Ratio> {
     let bulks = Work::all().into_iter().filter_map(|work| work.bulk.filter(|_| work.small == Small::Same));
-    let ratio = |figure: Figure, row: String, over: String| Ratio { figure, row, over };
     bulks
         .map(Stream::name)
         .flat_map(|bulk| {
-            [
-                ratio(Figure::p99(), format!("{bulk}-same"), format!("{bulk}-other")),
-                ratio(Figure::bulk(), format!("{bulk}-same"), format!("{bulk}-bulk-alone")),
-            ]
+            let ratio = |name: &str, figure, over: &str| {
+                let (row, over) = (format!("{bulk}-same"), format!("{bulk}-{over}"));
+                Ratio { name: name.into(), figure, row, over }
+            };
+            [ratio("p99 of calls", Figure::P99, "other"), ratio("MiB/s of bulk", BULK, "bulk-alone")]
         })
         .collect()
 }
@@ -221,34 +237,31 @@ fn ratios() -> Vec<Ratio> {
 const NAME: &str = "mixed";
 const ABOUT: &str = "\
 Calls of 512 bytes by 4 callers beside a stream of items of 64 KiB or 1 MiB that goes as fast as it can, on the `same`
-connection, on the `other` of two to the same server, or each alone. Bulk comes from the server or, where a row says `up`, goes
-to it.";
+connection, on the `other` of two to the same server, or each alone. Bulk comes from the server or, where a row says `up`,
+goes to it. tarpc has no streams, so its bulk is large answers, two at a time; `bare-mux` lets two items of bulk wait to be
+written.";
+const FIGURES: &[Figure] = &[
+    Figure::P50,
+    Figure::P99,
+    Figure::new("k small calls/s", |sample| sample.latency.map(|_| sample.per_second() / 1e3)),
+    BULK,
+    Figure::CORES,
+];
+const BULK: Figure = Figure::new("MiB/s of bulk", |sample| sample.bulk_mib_per_second);
 /// Callers of small calls, each with one call at a time.
 const CALLERS: u32 = 4;
-const ITEM_BYTES: [u64; 2] = [64 << 10, 1 << 20];
-/// grid's default.
-const WINDOW: u32 = 256;
+/// Sizes of an item of bulk.
+const BULK_BYTES: [u64; 2] = [64 << 10, 1 << 20];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_percentile_is_a_figure_that_was_measured() {
-        let sorted: Vec<_> = (0..=100).map(f64::from).collect();
-        assert_eq!(percentile(&sorted, 50), Some(50.0));
-        assert_eq!(percentile(&sorted, 99), Some(99.0));
-        assert_eq!(percentile(&[7.0], 99), Some(7.0));
-        assert_eq!(percentile(&[], 99), None);
-    }
-
-    #[test]
     fn ratios_are_of_rows_that_there_are() {
         let group = group();
         let rows = group.rows();
-        assert!(
-            group.ratios.iter().all(|ratio| rows.contains(&ratio.row.as_str()) && rows.contains(&ratio.over.as_str()))
-        );
+        assert!(group.ratios.iter().all(|ratio| rows.contains(&&*ratio.row) && rows.contains(&&*ratio.over)));
         assert_eq!(group.ratios.len(), 8);
     }
 }

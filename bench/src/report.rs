@@ -2,12 +2,12 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::case::{Group, Plan};
-use crate::figure::Figure;
+use crate::case::{Group, Plan, case_name};
+use crate::figure::{Figure, Shown};
 use crate::machine::{describe, version};
 use crate::results::Samples;
 
-/// Says what is measured, where and how.
+/// Says what is measured, and where.
 pub(crate) fn print_header(groups: &[Group], plan: Plan, rounds: u32, workers: usize) {
     println!("grid {} beside tonic {}", version("grid-rpc"), version("tonic"));
     println!("machine: {}", describe());
@@ -22,36 +22,33 @@ pub(crate) fn print_header(groups: &[Group], plan: Plan, rounds: u32, workers: u
 /// Prints the tables of each group.
 pub(crate) fn print_tables(groups: &[Group], samples: &Samples) {
     for group in groups {
-        for figure in &group.figures {
-            println!("{}: {}{}", group.name, figure.title, beside(group, figure));
+        for figure in group.figures {
+            println!("{}: {}", group.name, figure.title(group.unit, group.reference));
             println!("{}\n", table(group, figure, samples));
         }
         if !group.ratios.is_empty() {
-            println!("{}: one row in multiples of another, in each column by itself", group.name);
+            println!("{}: one row divided by another, in each column by itself", group.name);
             println!("{}\n", ratios(group, samples));
         }
     }
 }
 
-fn beside(group: &Group, figure: &Figure) -> String {
-    if figure.is_compared { format!(", and how many times that of {}", group.reference) } else { String::new() }
-}
-
-/// A line for each work, a column for each who does it. Beside each figure how many times that of the reference.
+/// A line for each work, a column for each who does it.
 fn table(group: &Group, figure: &Figure, samples: &Samples) -> Table {
     let columns = group.columns();
     let mut table = with_header(&columns);
     for row in group.rows() {
-        let median = |column: &str| samples.median(&group.case_name(row, column), figure);
-        let base = median(group.reference).filter(|_| figure.is_compared);
+        let value = |column: &str| samples.median(&case_name(group.name, row, column), figure);
+        let base = value(group.reference);
         let cells: Vec<_> = columns
             .iter()
-            .map(|column| match (median(column), base) {
-                (None, _) => String::new(),
-                (Some(figure), Some(base)) if group.reference != *column => {
-                    format!("{} ({:.2}x)", short(figure), figure / base)
+            .map(|column| match (value(column), base, figure.shown) {
+                (None, _, _) | (_, None, Shown::Ratio) => String::new(),
+                (Some(value), Some(base), Shown::Ratio) => short(base / value),
+                (Some(value), Some(base), Shown::Beside) if group.reference != *column => {
+                    format!("{} ({:.2}x)", short(value), value / base)
                 }
-                (Some(figure), _) => short(figure),
+                (Some(value), _, Shown::Alone | Shown::Beside) => short(value),
             })
             .collect();
         if cells.iter().any(|cell| !cell.is_empty()) {
@@ -67,12 +64,11 @@ fn ratios(group: &Group, samples: &Samples) -> Table {
     let mut table = with_header(&columns);
     for ratio in &group.ratios {
         let cells = columns.iter().map(|column| {
-            let median = |row: &str| samples.median(&group.case_name(row, column), &ratio.figure);
-            let both = median(&ratio.row).zip(median(&ratio.over));
-            both.map_or_else(String::new, |(figure, over)| format!("{:.2}x", figure / over))
+            let value = |row: &str| samples.median(&case_name(group.name, row, column), &ratio.figure);
+            let both = value(&ratio.row).zip(value(&ratio.over));
+            both.map_or_else(String::new, |(value, over)| short(value / over))
         });
-        let name = format!("{}: {} / {}", ratio.figure.title, ratio.row, ratio.over);
-        table.add_row([name].into_iter().chain(cells));
+        table.add_row([format!("{}: {} / {}", ratio.name, ratio.row, ratio.over)].into_iter().chain(cells));
     }
     aligned(table)
 }

@@ -6,10 +6,10 @@ use anyhow::{Result, ensure};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 
-use crate::case::{Case, Group, Plan, Sample};
+use crate::case::{Case, Done, Group, Plan, Sample};
 use crate::figure::Figure;
 use crate::item::{Check, Incoming, item};
-use crate::peers::{Grid, Tonic};
+use crate::peers::{BareStreams, GridStreams, Tonic};
 
 /// A connection of a client to a server, both in this process. A clone is the same connection.
 ///
@@ -87,7 +87,7 @@ async fn measure(peer: impl Streams, shape: Shape, streams: u64, plan: Plan) -> 
             };
             let ended = try_join_all((0..streams).map(run)).await?;
             ended.into_iter().collect::<Result<()>>()?;
-            Ok(count * streams)
+            Ok(Done::units(count * streams))
         }
     })
     .await
@@ -102,22 +102,27 @@ pub(crate) fn group() -> Group {
             cases.push(Case::new(NAME, row.clone(), "tonic".into(), move |plan| async move {
                 measure(Tonic::start().await?, shape, streams, plan).await
             }));
+            cases.push(Case::new(NAME, row.clone(), "bare-mux".into(), move |plan| async move {
+                measure(BareStreams::start().await?, shape, streams, plan).await
+            }));
             for window in WINDOWS {
                 cases.push(Case::new(NAME, row.clone(), format!("grid-w{window}"), move |plan| async move {
-                    measure(Grid::start(window).await?, shape, streams, plan).await
+                    measure(GridStreams::start(window).await?, shape, streams, plan).await
                 }));
             }
         }
     }
-    Group { name: NAME, about: ABOUT, reference: "tonic", figures: Figure::throughput("items"), ratios: vec![], cases }
+    Group { name: NAME, about: ABOUT, unit: "items", reference: "tonic", figures: FIGURES, ratios: vec![], cases }
 }
 
 const NAME: &str = "streams";
 const ABOUT: &str = "\
 Streams of items of 512 bytes, 1 and 64 at once (the number behind the shape). Shapes: `response`, the server sends;
 `request`, the client sends and gets one answer; `ping-pong`, one item to and fro at a time, an item being both ways.
-`w` is grid's window; tonic's is in bytes, at its default. Each item is checked for its length and its number where it
+`bare-mux` is streams by hand
+over a WebSocket, without flow control. `w` is grid's window; tonic's is in bytes, at its default. Each item is checked for its length and its number where it
 arrives, and each stream for its end. Items are counted from the opening of the streams to the end of the last.";
+const FIGURES: &[Figure] = &[Figure::RATE.beside(), Figure::CPU.beside(), Figure::CORES];
 /// Streams at once.
 const STREAMS: [u64; 2] = [1, 64];
 /// Windows of grid.

@@ -1,14 +1,12 @@
 //! grid: handlers on bytes, called by a guest. All settings are the defaults.
 
-use std::future::pending;
 use std::net::TcpListener;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use grid::{Connection, Inbound, Manager, ManagerBuilder, Outbound, RemoteError, Windows};
 
-use crate::calls::{Bulk, Calls, Holds};
-use crate::item::{Check, Incoming, bulk_item, item, number, parse_number};
+use crate::item::{Check, Incoming, item, number, parse_number};
 use crate::streams::{Outgoing, Streams};
 
 /// A node, and a guest's connection to it.
@@ -16,7 +14,7 @@ use crate::streams::{Outgoing, Streams};
 pub(crate) struct Grid {
     connection: Connection,
     window: u32,
-    node: Manager,
+    _node: Manager,
 }
 
 impl Grid {
@@ -24,25 +22,8 @@ impl Grid {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let url = format!("http://{}", listener.local_addr()?);
         let builder = Manager::builder(url.clone()).listener(listener).allow_guests();
-        let node = serve_calls(serve_streams(builder, window)).start().await?;
-        Ok(Self { connection: grid::connect(url).await?, window, node })
-    }
-}
-
-impl Calls for Grid {
-    async fn echo(&self, payload: Bytes) -> Result<Bytes> {
-        Ok(self.connection.single(ECHO, payload).await?)
-    }
-
-    async fn another(&self) -> Result<Self> {
-        Ok(Self { connection: grid::connect(self.node.name()).await?, ..self.clone() })
-    }
-}
-
-impl Holds for Grid {
-    async fn hold(&self) -> Result<impl Incoming + 'static> {
-        let (_, inbound) = self.connection.stream(HOLD, DOWN, "").await?;
-        Ok(inbound)
+        let node = serve_streams(builder, window).start().await?;
+        Ok(Self { connection: grid::connect(url).await?, window, _node: node })
     }
 }
 
@@ -80,45 +61,6 @@ impl Outgoing for Outbound<Bytes> {
     }
 }
 
-impl Bulk for Grid {
-    async fn download(&self, item_bytes: u64) -> Result<impl Incoming + 'static> {
-        let (_, inbound) = self.connection.stream(DOWNLOAD, DOWN, number(item_bytes)).await?;
-        Ok(inbound)
-    }
-
-    async fn upload(&self, items: impl Iterator<Item = Bytes> + Send + 'static) -> Result<()> {
-        let (outbound, mut inbound) = self.connection.stream(UPLOAD, UP, "").await?;
-        for item in items {
-            outbound.send(item).await?;
-        }
-        outbound.finish().await?;
-        inbound.next().await.context("an answer comes")??;
-        Ok(())
-    }
-}
-
-/// Adds the server's side of what is not streams of items.
-fn serve_calls(builder: ManagerBuilder) -> ManagerBuilder {
-    builder
-        .single(ECHO, |_, payload| async { Ok(payload) })
-        .stream(HOLD, DOWN, |_, _, _, outbound| async move {
-            outbound.send(item(0)).await?;
-            pending().await
-        })
-        .stream(DOWNLOAD, DOWN, |_, item_bytes, _, outbound| async move {
-            let item = bulk_item(parse_number(&item_bytes).map_err(failed)?);
-            loop {
-                outbound.send(item.clone()).await?;
-            }
-        })
-        .stream(UPLOAD, UP, |_, _, mut inbound, outbound| async move {
-            while let Some(item) = inbound.next().await {
-                drop(item?);
-            }
-            Ok(outbound.send(Bytes::new()).await?)
-        })
-}
-
 /// Adds the server's side of the streams.
 fn serve_streams(builder: ManagerBuilder, window: u32) -> ManagerBuilder {
     builder
@@ -153,10 +95,3 @@ fn failed(error: anyhow::Error) -> RemoteError {
 const RESPONSES: u8 = 1;
 const REQUESTS: u8 = 2;
 const EXCHANGE: u8 = 3;
-const ECHO: u8 = 4;
-const HOLD: u8 = 5;
-const DOWNLOAD: u8 = 6;
-const UPLOAD: u8 = 7;
-/// Where the window is not what is measured, it is the default.
-const DOWN: Windows = Windows::responses(Windows::DEFAULT);
-const UP: Windows = Windows::requests(Windows::DEFAULT);

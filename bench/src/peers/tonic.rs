@@ -2,6 +2,7 @@
 //! defaults, which include `TCP_NODELAY`.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 
 use anyhow::Result;
 use bytes::{Buf, BufMut, Bytes};
@@ -17,26 +18,21 @@ use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Response, Status, Streaming, client, server};
 use tower::service_fn;
 
-use crate::calls::{Bulk, Calls, Holds};
 use crate::item::{Check, Incoming, bulk_item, item, number, parse_number};
+use crate::memory::Hold;
+use crate::mixed::{Download, Upload};
 use crate::streams::{Outgoing, Streams};
+use crate::unary::Echo;
 
 /// A channel to a server: one connection.
 #[derive(Clone)]
 pub(crate) struct Tonic {
     channel: Channel,
-    server: Endpoint,
 }
 
 impl Tonic {
     pub(crate) async fn start() -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let url = format!("http://{}", listener.local_addr()?);
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let serving = Server::builder().serve_with_incoming(service_fn(serve), incoming);
-        tokio::spawn(async { serving.await.expect("the server goes on until the process ends") });
-        let server = Endpoint::try_from(url)?;
-        Ok(Self { channel: server.connect().await?, server })
+        Self::connect(Self::serve().await?).await
     }
 
     async fn client(&self) -> Result<client::Grpc<Channel>> {
@@ -46,30 +42,43 @@ impl Tonic {
     }
 }
 
-impl Calls for Tonic {
-    async fn echo(&self, payload: Bytes) -> Result<Bytes> {
-        let (request, path) = (Request::new(payload), PathAndQuery::from_static(ECHO));
-        Ok(self.client().await?.unary(request, path, BytesCodec).await?.into_inner())
+impl Echo for Tonic {
+    type Answer = Bytes;
+
+    async fn serve() -> Result<SocketAddr> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let serving = Server::builder().serve_with_incoming(service_fn(serve), incoming);
+        tokio::spawn(async { serving.await.expect("the server goes on until the process ends") });
+        Ok(address)
     }
 
-    async fn another(&self) -> Result<Self> {
-        Ok(Self { channel: self.server.connect().await?, server: self.server.clone() })
+    async fn connect(server: SocketAddr) -> Result<Self> {
+        Ok(Self { channel: Endpoint::try_from(format!("http://{server}"))?.connect().await? })
+    }
+
+    async fn echo(&self, payload: &[u8]) -> Result<Bytes> {
+        let (request, path) = (Request::new(Bytes::copy_from_slice(payload)), PathAndQuery::from_static(ECHO));
+        Ok(self.client().await?.unary(request, path, BytesCodec).await?.into_inner())
     }
 }
 
-impl Holds for Tonic {
+impl Hold for Tonic {
     async fn hold(&self) -> Result<impl Incoming + 'static> {
         let (request, path) = (Request::new(Bytes::new()), PathAndQuery::from_static(HOLD));
         Ok(self.client().await?.server_streaming(request, path, BytesCodec).await?.into_inner())
     }
 }
 
-impl Bulk for Tonic {
+impl Download for Tonic {
     async fn download(&self, item_bytes: u64) -> Result<impl Incoming + 'static> {
         let (request, path) = (Request::new(number(item_bytes)), PathAndQuery::from_static(DOWNLOAD));
         Ok(self.client().await?.server_streaming(request, path, BytesCodec).await?.into_inner())
     }
+}
 
+impl Upload for Tonic {
     async fn upload(&self, items: impl Iterator<Item = Bytes> + Send + 'static) -> Result<()> {
         let (request, path) = (Request::new(stream::iter(items)), PathAndQuery::from_static(UPLOAD));
         self.client().await?.client_streaming(request, path, BytesCodec).await?;
@@ -113,9 +122,9 @@ impl Outgoing for mpsc::Sender<Bytes> {
 async fn serve(request: http::Request<Body>) -> Result<http::Response<Body>, Infallible> {
     let mut server = server::Grpc::new(BytesCodec);
     Ok(match request.uri().path() {
+        ECHO => server.unary(service_fn(echo), request).await,
         RESPONSES => server.server_streaming(service_fn(responses), request).await,
         REQUESTS => server.client_streaming(service_fn(requests), request).await,
-        ECHO => server.unary(service_fn(echo), request).await,
         HOLD => server.server_streaming(service_fn(hold), request).await,
         DOWNLOAD => server.server_streaming(service_fn(download), request).await,
         UPLOAD => server.client_streaming(service_fn(upload), request).await,
@@ -213,10 +222,10 @@ impl Decoder for BytesCodec {
     }
 }
 
+const ECHO: &str = "/bench.Unary/Echo";
 const RESPONSES: &str = "/bench.Streams/Responses";
 const REQUESTS: &str = "/bench.Streams/Requests";
 const EXCHANGE: &str = "/bench.Streams/Exchange";
-const ECHO: &str = "/bench.Calls/Echo";
-const HOLD: &str = "/bench.Calls/Hold";
-const DOWNLOAD: &str = "/bench.Bulk/Download";
-const UPLOAD: &str = "/bench.Bulk/Upload";
+const HOLD: &str = "/bench.Memory/Hold";
+const DOWNLOAD: &str = "/bench.Mixed/Download";
+const UPLOAD: &str = "/bench.Mixed/Upload";
