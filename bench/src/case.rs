@@ -8,7 +8,8 @@ use futures_util::future::LocalBoxFuture;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-use crate::figure::{Figure, Ratio};
+use crate::allocator::counted;
+use crate::figure::Figure;
 use crate::latency::{Histogram, Latency};
 
 /// Cases that make one table.
@@ -22,8 +23,6 @@ pub(crate) struct Group {
     pub(crate) reference: &'static str,
     /// What is shown, a table for each.
     pub(crate) figures: &'static [Figure],
-    /// What is shown of one row beside another, in one table after these; none where there is none.
-    pub(crate) ratios: Vec<Ratio>,
     pub(crate) cases: Vec<Case>,
 }
 
@@ -92,6 +91,14 @@ impl Case {
 pub(crate) struct Plan {
     pub(crate) warm_up: Duration,
     pub(crate) time: Duration,
+    pub(crate) allocations: Allocations,
+}
+
+/// Whether allocations are counted, for which the rest of the sample pays.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Allocations {
+    Counted,
+    Uncounted,
 }
 
 impl Plan {
@@ -108,9 +115,19 @@ impl Plan {
             let sample = Sample::of(work(units)).await?;
             if sample.seconds >= self.warm_up.as_secs_f64() {
                 let units = rounded(units, self.time.as_secs_f64() / sample.seconds);
-                return Sample::of(work(units)).await;
+                return self.last(work(units)).await;
             }
             units *= 2;
+        }
+    }
+
+    async fn last(self, work: impl Future<Output = Result<Done>>) -> Result<Sample> {
+        match self.allocations {
+            Allocations::Uncounted => Sample::of(work).await,
+            Allocations::Counted => {
+                let (sample, count) = counted(Sample::of(work)).await;
+                sample.map(|sample| Sample { allocations_each: Some(count as f64 / sample.units()), ..sample })
+            }
         }
     }
 }
@@ -152,6 +169,9 @@ pub(crate) struct Sample {
     /// Resident memory of a unit, of both ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) kib_each: Option<f64>,
+    /// Of the whole process, where they were counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) allocations_each: Option<f64>,
 }
 
 impl Sample {

@@ -1,5 +1,6 @@
 //! The speed of grid beside that of its peers. What is measured and how: README.md.
 
+mod allocator;
 mod case;
 mod figure;
 mod item;
@@ -14,6 +15,7 @@ mod results;
 mod run;
 mod runtime;
 mod streams;
+mod tls;
 mod unary;
 
 use std::path::PathBuf;
@@ -22,7 +24,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
-use crate::case::{Case, Group, Plan};
+use crate::case::{Allocations, Case, Group, Plan};
 use crate::results::{Log, Samples};
 
 /// Measures grid beside its peers.
@@ -62,7 +64,7 @@ impl Args {
         let seconds = self.seconds.unwrap_or(if self.quick { 0.3 } else { 1.0 });
         ensure!((0.01..=600.0).contains(&seconds), "seconds must be 0.01 to 600");
         let time = Duration::from_secs_f64(seconds);
-        Ok(Plan { warm_up: time / 5, time })
+        Ok(Plan { warm_up: time / 5, time, allocations: Allocations::Uncounted })
     }
 
     fn rounds(&self) -> u32 {
@@ -115,5 +117,13 @@ fn measured(groups: &[Group], args: &Args) -> Result<Samples> {
 
 /// All that can be measured.
 fn groups() -> Vec<Group> {
-    vec![unary::group(), streams::group(), mixed::group(), memory::group()]
+    vec![
+        unary::group(),
+        unary::two_runtimes(),
+        unary::tls(),
+        unary::allocations(),
+        streams::group(),
+        mixed::group(),
+        memory::group(),
+    ]
 }

@@ -104,7 +104,7 @@ pub(crate) fn group() -> Group {
         stream::<GridBytes>("grid"),
         stream::<Tonic>("tonic"),
     ];
-    Group { name: NAME, about: ABOUT, unit: UNIT, reference: "grid", figures: FIGURES, ratios: vec![], cases }
+    Group { name: NAME, about: ABOUT, unit: UNIT, reference: "grid", figures: FIGURES, cases }
 }
 
 fn link_row() -> String {

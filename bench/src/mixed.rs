@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
 use crate::case::{Case, Group, Plan, Sample, cpu_time};
-use crate::figure::{Figure, Ratio};
+use crate::figure::Figure;
 use crate::item::{ITEM_BYTES, Incoming, bulk_item};
 use crate::latency::Histogram;
 use crate::payload::Payload;
@@ -216,22 +216,7 @@ pub(crate) fn group() -> Group {
         ],
     });
     let cases = cases.collect();
-    Group { name: NAME, about: ABOUT, unit: "calls", reference: "grid", figures: FIGURES, ratios: ratios(), cases }
-}
-
-/// What sharing a connection costs the small calls, and what they cost the bulk.
-fn ratios() -> Vec<Ratio> {
-    let bulks = Work::all().into_iter().filter_map(|work| work.bulk.filter(|_| work.small == Small::Same));
-    bulks
-        .map(Stream::name)
-        .flat_map(|bulk| {
-            let ratio = |name: &str, figure, over: &str| {
-                let (row, over) = (format!("{bulk}-same"), format!("{bulk}-{over}"));
-                Ratio { name: name.into(), figure, row, over }
-            };
-            [ratio("p99 of calls", Figure::P99, "other"), ratio("MiB/s of bulk", BULK, "bulk-alone")]
-        })
-        .collect()
+    Group { name: NAME, about: ABOUT, unit: "calls", reference: "grid", figures: FIGURES, cases }
 }
 
 const NAME: &str = "mixed";
@@ -246,6 +231,19 @@ const FIGURES: &[Figure] = &[
     Figure::new("k small calls/s", |sample| sample.latency.map(|_| sample.per_second() / 1e3)),
     BULK,
     Figure::CORES,
+    // What one connection for all costs the small calls, and what they cost the bulk.
+    Figure::P99.rows(&[
+        ("64KiB-same", "64KiB-other"),
+        ("1MiB-same", "1MiB-other"),
+        ("64KiB-up-same", "64KiB-up-other"),
+        ("1MiB-up-same", "1MiB-up-other"),
+    ]),
+    BULK.rows(&[
+        ("64KiB-same", "64KiB-bulk-alone"),
+        ("1MiB-same", "1MiB-bulk-alone"),
+        ("64KiB-up-same", "64KiB-up-bulk-alone"),
+        ("1MiB-up-same", "1MiB-up-bulk-alone"),
+    ]),
 ];
 const BULK: Figure = Figure::new("MiB/s of bulk", |sample| sample.bulk_mib_per_second);
 /// Callers of small calls, each with one call at a time.
@@ -256,12 +254,18 @@ const BULK_BYTES: [u64; 2] = [64 << 10, 1 << 20];
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::figure::Shown;
 
     #[test]
     fn ratios_are_of_rows_that_there_are() {
         let group = group();
         let rows = group.rows();
-        assert!(group.ratios.iter().all(|ratio| rows.contains(&&*ratio.row) && rows.contains(&&*ratio.over)));
-        assert_eq!(group.ratios.len(), 8);
+        let shown = group.figures.iter().filter_map(|figure| match figure.shown {
+            Shown::Rows(pairs) => Some(pairs),
+            _ => None,
+        });
+        let pairs: Vec<_> = shown.flatten().collect();
+        assert_eq!(pairs.len(), 8);
+        assert!(pairs.iter().all(|(over, under)| rows.contains(over) && rows.contains(under)), "{pairs:?}");
     }
 }

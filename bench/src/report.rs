@@ -26,63 +26,47 @@ pub(crate) fn print_tables(groups: &[Group], samples: &Samples) {
             println!("{}: {}", group.name, figure.title(group.unit, group.reference));
             println!("{}\n", table(group, figure, samples));
         }
-        if !group.ratios.is_empty() {
-            println!("{}: one row divided by another, in each column by itself", group.name);
-            println!("{}\n", ratios(group, samples));
-        }
     }
 }
 
-/// A line for each work, a column for each who does it.
+/// A column for each who does the work.
 fn table(group: &Group, figure: &Figure, samples: &Samples) -> Table {
     let columns = group.columns();
-    let mut table = with_header(&columns);
-    for row in group.rows() {
-        let value = |column: &str| samples.median(&case_name(group.name, row, column), figure);
-        let base = value(group.reference);
-        let cells: Vec<_> = columns
-            .iter()
-            .map(|column| match (value(column), base, figure.shown) {
-                (None, _, _) | (_, None, Shown::Ratio) => String::new(),
-                (Some(value), Some(base), Shown::Ratio) => short(base / value),
-                (Some(value), Some(base), Shown::Beside) if group.reference != *column => {
-                    format!("{} ({:.2}x)", short(value), value / base)
-                }
-                (Some(value), _, Shown::Alone | Shown::Beside) => short(value),
-            })
-            .collect();
-        if cells.iter().any(|cell| !cell.is_empty()) {
-            table.add_row([row.to_owned()].into_iter().chain(cells));
-        }
-    }
-    aligned(table)
-}
-
-/// A line for each ratio.
-fn ratios(group: &Group, samples: &Samples) -> Table {
-    let columns = group.columns();
-    let mut table = with_header(&columns);
-    for ratio in &group.ratios {
-        let cells = columns.iter().map(|column| {
-            let value = |row: &str| samples.median(&case_name(group.name, row, column), &ratio.figure);
-            let both = value(&ratio.row).zip(value(&ratio.over));
-            both.map_or_else(String::new, |(value, over)| short(value / over))
-        });
-        table.add_row([format!("{}: {} / {}", ratio.name, ratio.row, ratio.over)].into_iter().chain(cells));
-    }
-    aligned(table)
-}
-
-fn with_header(columns: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header([""].iter().chain(columns));
+    table.set_header([""].iter().chain(&columns));
+    let value = |row: &str, column: &str| samples.median(&case_name(group.name, row, column), figure);
+    let mut add = |row: String, cell: &dyn Fn(&str) -> String| {
+        let cells: Vec<_> = columns.iter().map(|column| cell(column)).collect();
+        // Not every group measures each of its figures in each row.
+        if cells.iter().any(|cell| !cell.is_empty()) {
+            table.add_row([row].into_iter().chain(cells));
+        }
+    };
+    if let Shown::Rows(pairs) = figure.shown {
+        for (over, under) in pairs {
+            let ratio = |column: &str| Some(short(value(over, column)? / value(under, column)?));
+            add(format!("{over} / {under}"), &|column| ratio(column).unwrap_or_default());
+        }
+    } else {
+        for row in group.rows() {
+            let base = value(row, group.reference);
+            let is_base = |column: &str| column == group.reference;
+            add(row.into(), &|column| cell(figure.shown, value(row, column), base, is_base(column)));
+        }
+    }
+    table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     table
 }
 
-fn aligned(mut table: Table) -> Table {
-    table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
-    table
+/// What stands in the column of a value, or of none, beside the base.
+fn cell(shown: Shown, value: Option<f64>, base: Option<f64>, is_base: bool) -> String {
+    match (value, base, shown) {
+        (None, _, _) | (_, None, Shown::Ratio) => String::new(),
+        (Some(value), Some(base), Shown::Ratio) => short(base / value),
+        (Some(value), Some(base), Shown::Beside) if !is_base => format!("{} ({:.2}x)", short(value), value / base),
+        (Some(value), _, Shown::Alone | Shown::Beside | Shown::Rows(_)) => short(value),
+    }
 }
 
 /// Three digits, or all that stand before the point.

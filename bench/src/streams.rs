@@ -112,7 +112,7 @@ pub(crate) fn group() -> Group {
             }
         }
     }
-    Group { name: NAME, about: ABOUT, unit: "items", reference: "tonic", figures: FIGURES, ratios: vec![], cases }
+    Group { name: NAME, about: ABOUT, unit: "items", reference: "tonic", figures: FIGURES, cases }
 }
 
 const NAME: &str = "streams";

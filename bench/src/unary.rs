@@ -5,13 +5,18 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use anyhow::Result;
-use futures_util::future::try_join_all;
+use futures_util::FutureExt;
+use futures_util::future::{LocalBoxFuture, try_join_all};
 
-use crate::case::{Case, Done, Group, Plan, Sample};
+use crate::case::{Allocations, Case, Done, Group, Plan, Sample};
 use crate::figure::Figure;
 use crate::latency::Histogram;
 use crate::payload::Payload;
-use crate::peers::{BareMux, Grid, GridBytes, Jsonrpsee, Tarpc, Tcp, Tonic, WebSocket, capnp, raw};
+use crate::peers::{
+    BareMux, Grid, GridBytes, Jsonrpsee, SecureGrid, SecureTonic, SecureWebSocket, Tarpc, Tcp, Tonic, WebSocket, capnp,
+    raw,
+};
+use crate::runtime::on_thread;
 
 /// A client of an echo, over one connection. A clone is the same connection.
 ///
@@ -110,50 +115,108 @@ async fn measure<E: Echo>(work: Work, plan: Plan) -> Result<Sample> {
     plan.measure(|count| call(echo.clone(), work, count)).await
 }
 
-/// All cases of single calls.
-pub(crate) fn group() -> Group {
-    fn case<E: Echo>(work: Work, column: &str) -> Case {
-        Case::new(NAME, work.row(), column.into(), move |plan| measure::<E>(work, plan))
-    }
-    let cases = WORKS.into_iter().flat_map(|work| {
-        [
-            Case::new(NAME, work.row(), "raw-ws".into(), move |plan| raw::measure(work, plan)),
-            case::<BareMux<WebSocket>>(work, "bare-mux"),
-            case::<BareMux<Tcp>>(work, "bare-mux-tcp"),
-            case::<Grid>(work, "grid"),
-            case::<GridBytes>(work, "grid-raw"),
-            case::<Tarpc>(work, "tarpc"),
-            case::<Tonic>(work, "tonic"),
-            case::<Jsonrpsee>(work, "jsonrpsee"),
-            Case::new(NAME, work.row(), "capnp".into(), move |plan| capnp::measure(work, plan)),
-        ]
-    });
-    Group {
-        name: NAME,
-        about: ABOUT,
-        unit: "calls",
-        reference: "grid",
-        figures: FIGURES,
-        ratios: vec![],
-        cases: cases.collect(),
-    }
+/// Has each side on a thread of its own.
+async fn measure_apart<E: Echo>(work: Work, plan: Plan) -> Result<Sample> {
+    let server = on_thread(E::serve).await?;
+    on_thread(async move || {
+        let echo = E::connect(server).await?;
+        plan.measure(|count| call(echo.clone(), work, count)).await
+    })
+    .await
 }
 
-const NAME: &str = "unary";
+/// Single calls, of all peers.
+pub(crate) fn group() -> Group {
+    let cases = WORKS.into_iter().flat_map(|work| all_peers("unary", work, |plan| plan)).collect();
+    Group { name: "unary", about: ABOUT, unit: "calls", reference: "grid", figures: FIGURES, cases }
+}
+
+/// What single calls allocate.
+pub(crate) fn allocations() -> Group {
+    let name = "unary-allocations";
+    let counting = |plan| Plan { allocations: Allocations::Counted, ..plan };
+    let cases = [SMALL_1, SMALL_64].into_iter().flat_map(|work| all_peers(name, work, counting)).collect();
+    let figures = &[Figure::ALLOCATIONS];
+    Group { name, about: ABOUT_ALLOCATIONS, unit: "calls", reference: "grid", figures, cases }
+}
+
+/// Single calls between two threads.
+pub(crate) fn two_runtimes() -> Group {
+    fn case<E: Echo>(work: Work, column: &str) -> Case {
+        Case::new(TWO_RUNTIMES, work.row(), column.into(), move |plan| measure_apart::<E>(work, plan))
+    }
+    let cases = [SMALL_1, SMALL_64, SMALL_1024].into_iter().flat_map(|work| {
+        [
+            case::<BareMux<WebSocket>>(work, "bare-mux"),
+            case::<Grid>(work, "grid"),
+            case::<Tarpc>(work, "tarpc"),
+            case::<Tonic>(work, "tonic"),
+        ]
+    });
+    let (about, cases) = (ABOUT_TWO_RUNTIMES, cases.collect());
+    Group { name: TWO_RUNTIMES, about, unit: "calls", reference: "grid", figures: FIGURES, cases }
+}
+
+/// Single calls over TLS.
+pub(crate) fn tls() -> Group {
+    fn case<E: Echo>(work: Work, column: &str) -> Case {
+        Case::new(TLS, work.row(), column.into(), move |plan| measure::<E>(work, plan))
+    }
+    let cases = [SMALL_1, SMALL_64, SMALL_1024].into_iter().flat_map(|work| {
+        [
+            case::<BareMux<SecureWebSocket>>(work, "bare-mux"),
+            case::<SecureGrid>(work, "grid"),
+            case::<SecureTonic>(work, "tonic"),
+        ]
+    });
+    Group { name: TLS, about: ABOUT_TLS, unit: "calls", reference: "grid", figures: FIGURES, cases: cases.collect() }
+}
+
+/// A case of this work for each peer.
+fn all_peers(group: &'static str, work: Work, changed: fn(Plan) -> Plan) -> Vec<Case> {
+    let case = |column: &str, measure: fn(Work, Plan) -> LocalBoxFuture<'static, Result<Sample>>| {
+        Case::new(group, work.row(), column.into(), move |plan| measure(work, changed(plan)))
+    };
+    vec![
+        case("raw-ws", |work, plan| raw::measure(work, plan).boxed_local()),
+        case("bare-mux", |work, plan| measure::<BareMux<WebSocket>>(work, plan).boxed_local()),
+        case("bare-mux-tcp", |work, plan| measure::<BareMux<Tcp>>(work, plan).boxed_local()),
+        case("grid", |work, plan| measure::<Grid>(work, plan).boxed_local()),
+        case("grid-raw", |work, plan| measure::<GridBytes>(work, plan).boxed_local()),
+        case("tarpc", |work, plan| measure::<Tarpc>(work, plan).boxed_local()),
+        case("tonic", |work, plan| measure::<Tonic>(work, plan).boxed_local()),
+        case("jsonrpsee", |work, plan| measure::<Jsonrpsee>(work, plan).boxed_local()),
+        case("capnp", |work, plan| capnp::measure(work, plan).boxed_local()),
+    ]
+}
+
+const TWO_RUNTIMES: &str = "unary-two-runtimes";
+const TLS: &str = "unary-tls";
 const ABOUT: &str = "\
 An echo of so many bytes, called by so many callers at once over one connection (the two numbers of a row). Each caller
 is a task that calls again when it has its answer, which it compares with what it sent. `raw-ws` is the floor: one task
 on each side, as many messages under way as there are callers, and no calls. `bare-mux` is a table of waiting calls, a
 task for each request and a writer that gathers, by hand, over WebSocket or TCP, and no more. `grid` is a service of the
 macro, `grid-raw` a handler on bytes.";
+const ABOUT_ALLOCATIONS: &str = "\
+The same calls, and how often the whole process allocates meanwhile, both ends together. What the callers do with the
+payload is in it for all alike, but no allocation.";
+const ABOUT_TWO_RUNTIMES: &str = "\
+The same calls between two threads, each with a runtime of its own, so that each message crosses from one to the other
+as it does between processes.";
+const ABOUT_TLS: &str = "\
+The same calls over TLS 1.3 (rustls), on one runtime again. grid is two nodes of a mesh here, not a node and a guest.";
 const FIGURES: &[Figure] =
     &[Figure::RATE, Figure::RATE.ratio(), Figure::CPU, Figure::CPU.ratio(), Figure::P50, Figure::P99, Figure::CORES];
+const SMALL_1: Work = Work::new(512, 1);
+const SMALL_64: Work = Work::new(512, 64);
+const SMALL_1024: Work = Work::new(512, 1024);
 const WORKS: [Work; 7] = [
-    Work::new(512, 1),
+    SMALL_1,
     Work::new(512, 16),
-    Work::new(512, 64),
+    SMALL_64,
     Work::new(512, 256),
-    Work::new(512, 1024),
+    SMALL_1024,
     Work::new(16, 64),
     Work::new(64 * 1024, 16),
 ];

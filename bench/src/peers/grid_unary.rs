@@ -21,20 +21,31 @@ pub(crate) struct Grid {
     client: ServiceClient,
 }
 
+impl Grid {
+    pub(super) fn new(connection: Connection) -> Self {
+        Self { client: ServiceClient::new(connection) }
+    }
+}
+
 impl Echo for Grid {
     type Answer = Vec<u8>;
 
     async fn serve() -> Result<SocketAddr> {
-        start(|builder| builder.serve(ServiceServer::new(Server))).await
+        start(serve_typed).await
     }
 
     async fn connect(server: SocketAddr) -> Result<Self> {
-        Ok(Self { client: ServiceClient::new(grid::connect(format!("http://{server}")).await?) })
+        Ok(Self::new(grid::connect(format!("http://{server}")).await?))
     }
 
     async fn echo(&self, payload: &[u8]) -> Result<Vec<u8>> {
         Ok(self.client.echo(payload.to_vec()).await?)
     }
+}
+
+/// Adds the server's side.
+pub(super) fn serve_typed(builder: ManagerBuilder) -> ManagerBuilder {
+    builder.serve(ServiceServer::new(Server))
 }
 
 struct Server;

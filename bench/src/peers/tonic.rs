@@ -35,6 +35,10 @@ impl Tonic {
         Self::connect(Self::serve().await?).await
     }
 
+    pub(super) fn new(channel: Channel) -> Self {
+        Self { channel }
+    }
+
     async fn client(&self) -> Result<client::Grpc<Channel>> {
         let mut client = client::Grpc::new(self.channel.clone());
         client.ready().await?;
@@ -55,7 +59,7 @@ impl Echo for Tonic {
     }
 
     async fn connect(server: SocketAddr) -> Result<Self> {
-        Ok(Self { channel: Endpoint::try_from(format!("http://{server}"))?.connect().await? })
+        Ok(Self::new(Endpoint::try_from(format!("http://{server}"))?.connect().await?))
     }
 
     async fn echo(&self, payload: &[u8]) -> Result<Bytes> {
@@ -119,7 +123,7 @@ impl Outgoing for mpsc::Sender<Bytes> {
 }
 
 /// The server: what the generated code of a service does.
-async fn serve(request: http::Request<Body>) -> Result<http::Response<Body>, Infallible> {
+pub(super) async fn serve(request: http::Request<Body>) -> Result<http::Response<Body>, Infallible> {
     let mut server = server::Grpc::new(BytesCodec);
     Ok(match request.uri().path() {
         ECHO => server.unary(service_fn(echo), request).await,

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Result;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Sink, SinkExt, Stream, StreamExt, TryStreamExt, future};
+use grid::Io;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::Receiver;
 use tokio::task::yield_now;
@@ -105,14 +106,13 @@ impl Wire for WebSocket {
 }
 
 /// The server's side of a WebSocket.
-pub(crate) async fn accept(stream: TcpStream) -> Result<WebSocketStream<TcpStream>> {
+pub(crate) async fn accept<S: Io>(stream: S) -> Result<WebSocketStream<S>> {
     Ok(accept_async_with_config(stream, Some(config())).await?)
 }
 
 /// The client's side of a WebSocket.
-pub(crate) async fn connect(stream: TcpStream) -> Result<WebSocketStream<TcpStream>> {
-    let url = format!("ws://{}/", stream.peer_addr()?);
-    Ok(client_async_with_config(url, stream, Some(config())).await?.0)
+pub(crate) async fn connect<S: Io>(stream: S) -> Result<WebSocketStream<S>> {
+    Ok(client_async_with_config("ws://127.0.0.1/", stream, Some(config())).await?.0)
 }
 
 /// Before each read it fills with zeros as much as it may read, by default 128 KiB. With less, a message to and fro takes
@@ -121,7 +121,8 @@ fn config() -> WebSocketConfig {
     WebSocketConfig::default().read_buffer_size(READ_BYTES)
 }
 
-fn halves(socket: WebSocketStream<TcpStream>) -> (impl Outgoing, impl Incoming) {
+/// Its two halves, which a lock holds together.
+pub(crate) fn halves<S: Io>(socket: WebSocketStream<S>) -> (impl Outgoing, impl Incoming) {
     let (outgoing, incoming) = socket.split();
     let outgoing = outgoing.sink_map_err(failed).with(|bytes| future::ok(Message::Binary(bytes)));
     (outgoing, incoming.map_ok(Message::into_data).map_err(failed))
