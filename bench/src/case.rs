@@ -147,6 +147,11 @@ pub(crate) struct Done {
 }
 
 impl Done {
+    /// What was done here and there at the same time.
+    pub(crate) fn and(self, other: &Self) -> Self {
+        Self { units: self.units + other.units, latencies: self.latencies.merge(&other.latencies) }
+    }
+
     /// So many units, and nothing is known of how long each took.
     pub(crate) fn units(units: u64) -> Self {
         Self { units, latencies: Histogram::new() }

@@ -5,6 +5,7 @@ mod case;
 mod figure;
 mod item;
 mod latency;
+mod links;
 mod machine;
 mod memory;
 mod mixed;
@@ -124,6 +125,8 @@ fn groups() -> Vec<Group> {
         unary::allocations(),
         streams::group(),
         mixed::group(),
+        links::group(),
+        links::idle_peers(),
         memory::group(),
     ]
 }
