@@ -33,13 +33,13 @@ use crate::results::{Log, Samples};
 struct Args {
     /// Only cases whose names contain one of these, such as `streams`, `response-64` or `tonic`.
     filters: Vec<String>,
-    /// Fewer and shorter rounds: a look in a minute, not a result.
+    /// Fewer and shorter rounds: a look in three minutes, not a result.
     #[arg(long)]
     quick: bool,
     /// How often each case is measured; medians are shown. [default: 5, quick: 3]
     #[arg(long)]
     rounds: Option<u32>,
-    /// How long each measurement lasts, after a warm-up of a fifth of it. [default: 1, quick: 0.3]
+    /// How long each measurement lasts, after a warm-up of a fifth of it. [default: 1, quick: 0.2]
     #[arg(long)]
     seconds: Option<f64>,
     /// Worker threads of the runtime, which both ends share.
@@ -62,7 +62,7 @@ struct Args {
 
 impl Args {
     fn plan(&self) -> Result<Plan> {
-        let seconds = self.seconds.unwrap_or(if self.quick { 0.3 } else { 1.0 });
+        let seconds = self.seconds.unwrap_or(if self.quick { 0.2 } else { 1.0 });
         ensure!((0.01..=600.0).contains(&seconds), "seconds must be 0.01 to 600");
         let time = Duration::from_secs_f64(seconds);
         Ok(Plan { warm_up: time / 5, time, allocations: Allocations::Uncounted })

@@ -4,16 +4,18 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use crate::case::{Group, Plan, case_name};
 use crate::figure::{Figure, Shown};
-use crate::machine::{describe, version};
+use crate::machine::{describe, versions};
 use crate::results::Samples;
 
 /// Says what is measured, and where.
 pub(crate) fn print_header(groups: &[Group], plan: Plan, rounds: u32, workers: usize) {
-    println!("grid {} beside tonic {}", version("grid-rpc"), version("tonic"));
+    let versions: Vec<_> = versions().iter().map(|(package, version)| format!("{package} {version}")).collect();
+    println!("{}", versions.join(", "));
     println!("machine: {}", describe());
     println!(
-        "Client and server in one process, one tokio runtime with {workers} workers, TCP on loopback, no TLS.\nEach case \
-         in a process of its own, {rounds} rounds over all cases, each measured for {:?} after a warm-up; medians.\n",
+        "Client and server in one process, one tokio runtime with {workers} workers, one TCP connection on loopback, no \
+         TLS, where nothing\nelse is said. Each case in a process of its own, {rounds} rounds over all cases, each \
+         measured for {:?} after a warm-up; medians.\n",
         plan.time
     );
     groups.iter().for_each(|group| println!("{}: {}\n", group.name, group.about));

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::case::Sample;
 use crate::figure::Figure;
-use crate::machine::{describe, version};
+use crate::machine::{describe, versions};
 
 /// The file of each measurement, a line of JSON for each.
 pub(crate) struct Log {
@@ -23,8 +23,7 @@ impl Log {
     pub(crate) fn create(path: &Path, workers: usize) -> Result<Self> {
         let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
         let mut log = Self { file };
-        let versions = json!({ "grid": version("grid-rpc"), "tonic": version("tonic") });
-        log.line(&json!({ "machine": describe(), "workers": workers, "versions": versions }))?;
+        log.line(&json!({ "machine": describe(), "workers": workers, "versions": versions() }))?;
         Ok(log)
     }
 

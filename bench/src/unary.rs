@@ -199,8 +199,8 @@ on each side, as many messages under way as there are callers, and no calls. `ba
 task for each request and a writer that gathers, by hand, over WebSocket or TCP, and no more. `grid` is a service of the
 macro, `grid-raw` a handler on bytes.";
 const ABOUT_ALLOCATIONS: &str = "\
-The same calls, and how often the whole process allocates meanwhile, both ends together. What the callers do with the
-payload is in it for all alike, but no allocation.";
+The same calls, and how often the whole process allocates meanwhile, both ends together, with what a caller allocates
+to hand over its payload.";
 const ABOUT_TWO_RUNTIMES: &str = "\
 The same calls between two threads, each with a runtime of its own, so that each message crosses from one to the other
 as it does between processes.";
