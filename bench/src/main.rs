@@ -5,10 +5,14 @@ mod case;
 mod figure;
 mod item;
 mod latency;
+mod links;
 mod machine;
+mod memory;
+mod mixed;
 mod payload;
 mod peers;
 mod report;
+mod results;
 mod run;
 mod runtime;
 mod streams;
@@ -22,7 +26,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
 use crate::case::{Allocations, Case, Group, Plan};
-use crate::report::Log;
+use crate::results::{Log, Samples};
 
 /// Measures grid beside its peers.
 #[derive(Debug, Parser)]
@@ -38,9 +42,15 @@ struct Args {
     /// How long each measurement lasts, after a warm-up of a fifth of it. [default: 1, quick: 0.2]
     #[arg(long)]
     seconds: Option<f64>,
+    /// Worker threads of the runtime, which both ends share.
+    #[arg(long, default_value_t = 2)]
+    workers: usize,
     /// Where each measurement goes, as lines of JSON.
     #[arg(long, default_value = "results.jsonl")]
     out: PathBuf,
+    /// Measures nothing, and shows what an earlier run wrote to this file.
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
     /// Prints the names of the cases.
     #[arg(long)]
     list: bool,
@@ -73,7 +83,7 @@ fn main() -> Result<()> {
     if let Some(name) = &args.one {
         let mut cases = groups.iter().flat_map(|group| &group.cases);
         let case = cases.find(|case| case.name() == *name).with_context(|| format!("there is no case {name}"))?;
-        println!("{}", serde_json::to_string(&run::here(case, args.plan()?)?)?);
+        println!("{}", serde_json::to_string(&run::here(case, args.plan()?, args.workers)?)?);
         return Ok(());
     }
     for group in &mut groups {
@@ -85,16 +95,38 @@ fn main() -> Result<()> {
         groups.iter().flat_map(|group| &group.cases).for_each(|case| println!("{}", case.name()));
         return Ok(());
     }
-    let (plan, rounds) = (args.plan()?, args.rounds());
-    report::print_header(&groups, plan, rounds);
-    let mut log = Log::create(&args.out)?;
-    let samples = run::rounds(&groups, plan, rounds, &mut log)?;
+    let samples = match &args.from {
+        Some(path) => {
+            let samples = Samples::read(path)?;
+            println!("machine: {}\n", samples.machine);
+            samples
+        }
+        None => measured(&groups, &args)?,
+    };
     report::print_tables(&groups, &samples);
-    println!("each measurement: {}", args.out.display());
     Ok(())
+}
+
+fn measured(groups: &[Group], args: &Args) -> Result<Samples> {
+    let (plan, rounds) = (args.plan()?, args.rounds());
+    report::print_header(groups, plan, rounds, args.workers);
+    let mut log = Log::create(&args.out, args.workers)?;
+    let samples = run::rounds(groups, plan, args.workers, rounds, &mut log)?;
+    println!("each measurement: {}\n", args.out.display());
+    Ok(samples)
 }
 
 /// All that can be measured.
 fn groups() -> Vec<Group> {
-    vec![unary::group(), unary::two_runtimes(), unary::tls(), unary::allocations(), streams::group()]
+    vec![
+        unary::group(),
+        unary::two_runtimes(),
+        unary::tls(),
+        unary::allocations(),
+        streams::group(),
+        mixed::group(),
+        links::group(),
+        links::idle_peers(),
+        memory::group(),
+    ]
 }
