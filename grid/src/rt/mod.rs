@@ -8,15 +8,16 @@
 //!
 //! # Locks
 //!
-//! Order: a table shard or the sending lock of a stream, then the outbox queue. The state of a peer, the running calls of
-//! a link, what a stream has received and the guests of a node are locked alone. Nothing is held across an await, a
-//! system call, encoding, a wake-up or user code; but the sending lock of a stream is held while one frame of it is
-//! sealed and queued, so that its number is its place.
+//! Order: a table shard, or what a stream has received, then what it sends; then the outbox queue. The state of a peer, the
+//! running calls of a link, a handle's view of its peer and the guests of a node are locked alone. Nothing is held across
+//! an await, a system call, encoding, a wake-up or user code; but the sending lock of a stream is held while one frame of
+//! it is sealed and queued, so that its number is its place.
 //!
 //! # Who waits for whom
 //!
-//! The driver waits for nobody: it reads whether or not it can write, its own replies go past the outbox's limit into a
-//! budget of their own, and handlers run in tasks of their own. Callers and handlers wait for room in the outbox.
+//! The driver waits for nobody: it reads whether or not it can write, and its own replies go past the outbox's limit into a
+//! budget of their own. Callers and handlers wait for room in the outbox. A handler runs in a task of its own, or for its
+//! first poll in the driver, if it has shown that it is quick ([`Pace`](pace::Pace)).
 
 mod accept;
 mod bulk;

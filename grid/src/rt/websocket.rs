@@ -258,7 +258,7 @@ fn violation(what: impl std::fmt::Display) -> LinkError {
 }
 
 /// What one read takes up to on a link where little comes: an idle one keeps no more.
-const READ_BYTES_MIN: usize = 4 << 10;
+const READ_BYTES_MIN: usize = 2 << 10;
 /// What one read takes up to on a busy link: two full writes of a peer. A message shares its memory with those around it.
 const READ_BYTES_MAX: usize = 128 << 10;
 /// Less room than this part of a read is not worth one: the buffer is replaced once per many messages, not at each.
