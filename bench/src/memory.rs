@@ -119,9 +119,11 @@ of 512 bytes and is idle, and for each of 10,000 streams on one connection, when
 is idle. Both ends are in it, and what the allocator of the system (glibc's, as a rule) keeps; the kernel's buffers are not.
 A connection of `grid` is that of a guest, so a node of its own at one end. On Linux only.";
 const FIGURES: &[Figure] = &[
-    Figure::new("KiB of memory for each of the {unit}, of both ends together", |sample| sample.kib_each).beside(),
+    KIB.beside(),
     Figure::new("µs of CPU to make each of the {unit}, of both ends together", |s| Some(s.cpu_micros_each())).beside(),
 ];
+pub(crate) const KIB: Figure =
+    Figure::new("KiB of memory for each of the {unit}, of both ends together", |sample| sample.kib_each);
 const CONNECTIONS: u32 = 200;
 const STREAMS: u32 = 10_000;
 /// Longer than what ends in the background takes.
