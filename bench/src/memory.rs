@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -29,7 +30,7 @@ pub(crate) async fn connections<T>(connect: impl AsyncFn() -> Result<T>) -> Resu
 }
 
 /// A connection that has carried a call.
-async fn connected<E: Echo>(server: std::net::SocketAddr) -> Result<E> {
+async fn connected<E: Echo>(server: SocketAddr) -> Result<E> {
     let (echo, mut payload) = (E::connect(server).await?, Payload::new(ITEM_BYTES));
     let answer = echo.echo(payload.numbered(1)).await?;
     payload.check(answer.as_ref())?;
