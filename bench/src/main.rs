@@ -2,6 +2,7 @@
 
 mod allocator;
 mod case;
+mod chart;
 mod figure;
 mod item;
 mod latency;
@@ -11,6 +12,7 @@ mod memory;
 mod mixed;
 mod payload;
 mod peers;
+mod plot;
 mod report;
 mod results;
 mod run;
@@ -51,6 +53,9 @@ struct Args {
     /// Measures nothing, and shows what an earlier run wrote to this file.
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
+    /// Draws pictures into this directory too, as SVG.
+    #[arg(long, value_name = "DIR")]
+    plots: Option<PathBuf>,
     /// Prints the names of the cases.
     #[arg(long)]
     list: bool,
@@ -104,6 +109,9 @@ fn main() -> Result<()> {
         None => measured(&groups, &args)?,
     };
     report::print_tables(&groups, &samples);
+    if let Some(directory) = &args.plots {
+        plot::draw(directory, &groups, &samples)?.iter().for_each(|path| println!("drawn: {}", path.display()));
+    }
     Ok(())
 }
 

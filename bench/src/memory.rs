@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -29,7 +30,7 @@ pub(crate) async fn connections<T>(connect: impl AsyncFn() -> Result<T>) -> Resu
 }
 
 /// A connection that has carried a call.
-async fn connected<E: Echo>(server: std::net::SocketAddr) -> Result<E> {
+async fn connected<E: Echo>(server: SocketAddr) -> Result<E> {
     let (echo, mut payload) = (E::connect(server).await?, Payload::new(ITEM_BYTES));
     let answer = echo.echo(payload.numbered(1)).await?;
     payload.check(answer.as_ref())?;
@@ -119,9 +120,11 @@ of 512 bytes and is idle, and for each of 10,000 streams on one connection, when
 is idle. Both ends are in it, and what the allocator of the system (glibc's, as a rule) keeps; the kernel's buffers are not.
 A connection of `grid` is that of a guest, so a node of its own at one end. On Linux only.";
 const FIGURES: &[Figure] = &[
-    Figure::new("KiB of memory for each of the {unit}, of both ends together", |sample| sample.kib_each).beside(),
+    KIB.beside(),
     Figure::new("µs of CPU to make each of the {unit}, of both ends together", |s| Some(s.cpu_micros_each())).beside(),
 ];
+pub(crate) const KIB: Figure =
+    Figure::new("KiB of memory for each of the {unit}, of both ends together", |sample| sample.kib_each);
 const CONNECTIONS: u32 = 200;
 const STREAMS: u32 = 10_000;
 /// Longer than what ends in the background takes.

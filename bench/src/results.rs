@@ -37,14 +37,16 @@ impl Log {
     }
 }
 
-/// A measurement as it is kept. What follows from the sample is for other readers.
+/// A measurement as it is kept. What follows from the sample is for other readers; it may be no number, if nothing was done.
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
     case: String,
     round: u32,
     #[serde(flatten)]
     sample: Sample,
+    #[serde(skip_deserializing)]
     per_second: f64,
+    #[serde(skip_deserializing)]
     cpu_micros_each: f64,
 }
 
@@ -108,12 +110,14 @@ mod tests {
         Sample { units: 3, seconds: 2.0, cpu_seconds: 1.0, latency, ..Sample::default() }
     }
 
+    /// Also of a case in which nothing was done, for which some figures are no numbers.
     #[test]
     fn what_the_log_wrote_is_read_back() {
         let path = std::env::temp_dir().join(format!("grid-bench-{}.jsonl", std::process::id()));
         let mut log = Log::create(&path, 2).unwrap();
         log.write("a/b/c", 1, &sample(None)).unwrap();
         log.write("a/b/c", 2, &sample(Some(7.5))).unwrap();
+        log.write("a/b/d", 1, &Sample::default()).unwrap();
         let samples = Samples::read(&path).unwrap();
         std::fs::remove_file(path).unwrap();
         assert_eq!(samples.machine, describe());
