@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::ended::Ended;
 use super::inflow::Inflow;
+use super::lane::Lane;
 use super::link::Link;
-use super::outbox::Lane;
 use super::sync::{AtomicWaker, Mutex, MutexGuard};
 use crate::error::Refusal;
 use crate::limits::Timeouts;

@@ -4,8 +4,9 @@ use std::pin::pin;
 
 use tokio::sync::{SemaphorePermit, TryAcquireError};
 
+use super::lane::Lane;
 use super::link::Link;
-use super::outbox::{Closed, Lane, NoRoom, Queued, Room};
+use super::outbox::{Closed, NoRoom, Queued, Room};
 use super::stream::{Outgoing, Stream};
 use crate::proto::{Ahead, Reply, Size};
 use crate::wire::{Capabilities, EncodedFrame, Header, Op, PayloadBuf, Pong, RefusalReason, Trailer};

@@ -10,7 +10,8 @@ use tokio::io::AsyncWrite;
 use tokio::time::{Sleep, sleep};
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-use super::outbox::{Hand, Outbox, Taken};
+use super::hand::Hand;
+use super::outbox::{Outbox, Taken};
 use super::socket::{Socket, closed};
 use super::websocket::{HEADER_MAX, Masks, apply_mask, put_frame, put_header};
 use crate::error::LinkError;
