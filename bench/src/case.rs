@@ -92,6 +92,8 @@ pub(crate) struct Plan {
     pub(crate) warm_up: Duration,
     pub(crate) time: Duration,
     pub(crate) allocations: Allocations,
+    /// Instead of as much as takes the time: this much, without a warm-up.
+    pub(crate) units: Option<u64>,
 }
 
 /// Whether allocations are counted, for which the rest of the sample pays.
@@ -110,6 +112,9 @@ impl Plan {
     where
         F: Future<Output = Result<Done>>,
     {
+        if let Some(units) = self.units {
+            return Sample::of(work(units)).await;
+        }
         let mut units = 1;
         loop {
             let sample = Sample::of(work(units)).await?;

@@ -4,6 +4,7 @@ mod allocator;
 mod case;
 mod chart;
 mod figure;
+mod instructions;
 mod item;
 mod latency;
 mod links;
@@ -21,7 +22,7 @@ mod streams;
 mod tls;
 mod unary;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -63,6 +64,15 @@ struct Args {
     /// in a process of its own, and what to give to a profiler.
     #[arg(long, value_name = "CASE")]
     one: Option<String>,
+    /// With `--one`: does so much for each caller or stream, however long it takes.
+    #[arg(long, requires = "one")]
+    units: Option<u64>,
+    /// Counts instructions for each call and item with callgrind, and compares them with `instructions.txt`.
+    #[arg(long)]
+    instructions: bool,
+    /// With `--instructions`: writes them down there.
+    #[arg(long, requires = "instructions")]
+    write: bool,
 }
 
 impl Args {
@@ -70,7 +80,7 @@ impl Args {
         let seconds = self.seconds.unwrap_or(if self.quick { 0.2 } else { 1.0 });
         ensure!((0.01..=600.0).contains(&seconds), "seconds must be 0.01 to 600");
         let time = Duration::from_secs_f64(seconds);
-        Ok(Plan { warm_up: time / 5, time, allocations: Allocations::Uncounted })
+        Ok(Plan { warm_up: time / 5, time, allocations: Allocations::Uncounted, units: self.units })
     }
 
     fn rounds(&self) -> u32 {
@@ -90,6 +100,9 @@ fn main() -> Result<()> {
         let case = cases.find(|case| case.name() == *name).with_context(|| format!("there is no case {name}"))?;
         println!("{}", serde_json::to_string(&run::here(case, args.plan()?, args.workers)?)?);
         return Ok(());
+    }
+    if args.instructions {
+        return instructions::run(Path::new("instructions.txt"), args.write);
     }
     for group in &mut groups {
         group.cases.retain(|case| args.wants(case));

@@ -11,7 +11,7 @@ use tokio::runtime::Builder;
 use crate::case::{Case, Group, Plan, Sample};
 use crate::results::{Log, Samples};
 
-/// Measures a case in this process: one runtime for both ends.
+/// Measures a case in this process: one runtime for both ends, on this thread if there are no workers.
 pub(crate) fn here(case: &Case, plan: Plan, workers: usize) -> Result<Sample> {
     thread::spawn(move || {
         thread::sleep(PATIENCE + 10 * plan.time);
@@ -19,7 +19,10 @@ pub(crate) fn here(case: &Case, plan: Plan, workers: usize) -> Result<Sample> {
         process::exit(1);
     });
     allow_files();
-    let runtime = Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
+    let runtime = match workers {
+        0 => Builder::new_current_thread().enable_all().build()?,
+        workers => Builder::new_multi_thread().worker_threads(workers).enable_all().build()?,
+    };
     runtime.block_on(case.measure(plan))
 }
 
