@@ -79,8 +79,8 @@ const CASES: [&str; 6] = [
     "streams/request-1/grid-w256",
 ];
 const HEADER: &str = "\
-Instructions in user space for each call or item, both ends together, on one thread; `cargo run --release --
---instructions` compares with this, `--write` as well writes it anew.
+Instructions in user space for each call or item, both ends together, on one thread, with a task for each handler, as
+none is quick under callgrind; `cargo run --release -- --instructions` compares with this, `--write` too writes it anew.
 
 ";
 
