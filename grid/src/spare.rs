@@ -7,27 +7,7 @@ use std::cell::RefCell;
 
 use crate::wire::{EncodedFrame, PayloadBuf};
 
-thread_local!(static SPARE: RefCell<Spare> = const { RefCell::new(Spare { pieces: Vec::new(), bytes: 0 }) });
-
-struct Spare {
-    pieces: Vec<Vec<u8>>,
-    bytes: usize,
-}
-
-impl Spare {
-    fn pop(&mut self) -> Option<Vec<u8>> {
-        let memory = self.pieces.pop()?;
-        self.bytes -= memory.capacity();
-        Some(memory)
-    }
-
-    fn push(&mut self, memory: Vec<u8>) {
-        if self.pieces.len() < PIECES_MAX && self.bytes + memory.capacity() <= BYTES_MAX {
-            self.bytes += memory.capacity();
-            self.pieces.push(memory);
-        }
-    }
-}
+thread_local!(static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) });
 
 /// An empty payload.
 pub(crate) fn payload() -> PayloadBuf {
@@ -44,14 +24,24 @@ pub(crate) fn payload_of(bytes: &[u8]) -> PayloadBuf {
 
 /// Keeps the memory of a frame that is not needed any more.
 pub(crate) fn keep(frame: EncodedFrame) {
+    let memory = frame.into_memory();
+    if memory.capacity() > PIECE_MAX {
+        return;
+    }
     // At its end a thread has nothing to keep it in.
-    let _kept = SPARE.try_with(|spare| spare.borrow_mut().push(frame.into_memory()));
+    let _kept = SPARE.try_with(|spare| {
+        let mut spare = spare.borrow_mut();
+        if spare.len() < PIECES_MAX {
+            spare.push(memory);
+        }
+    });
 }
 
-/// How many pieces a thread keeps: for callers that begin several calls before the first is polled.
+/// Larger pieces are not kept: a payload of one byte may get any, and may wait with it. Frames up to half of this are
+/// copied, and memory grows by doubling.
+const PIECE_MAX: usize = 8 << 10;
+/// What a thread keeps, 128 KiB at most: for callers that begin several calls before the first is polled.
 const PIECES_MAX: usize = 16;
-/// How much memory a thread keeps: some frames of 64 KiB, or all pieces if they are for small ones.
-const BYTES_MAX: usize = 512 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -74,15 +64,9 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded() {
-        keep(sealed(payload_of(&vec![7; 2 * BYTES_MAX])));
-        let kept = || SPARE.with_borrow(|spare| (spare.pieces.len(), spare.bytes));
-        assert_eq!(kept().1, 0);
+        keep(sealed(payload_of(&[7; 2 * PIECE_MAX])));
         (0..2 * PIECES_MAX).map(|_| sealed(PayloadBuf::new())).for_each(keep);
-        assert_eq!(kept().0, PIECES_MAX);
-        while kept().0 > 0 {
-            drop(payload());
-        }
-        (0..PIECES_MAX).map(|_| sealed(PayloadBuf::copy_from(&[7; 64 << 10]))).for_each(keep);
-        assert!((BYTES_MAX / 2..=BYTES_MAX).contains(&kept().1), "{:?}", kept());
+        let kept = SPARE.with_borrow(|spare| (spare.len(), spare.iter().map(Vec::capacity).max()));
+        assert!(kept.0 == PIECES_MAX && kept.1 <= Some(PIECE_MAX), "{kept:?}");
     }
 }

@@ -72,6 +72,11 @@ impl Bulk {
         }
     }
 
+    /// Frames of this call wait.
+    pub(super) fn has(&self, mux: u64) -> bool {
+        self.flows.contains_key(&mux)
+    }
+
     /// Bytes that wait.
     pub(super) fn bytes(&self) -> usize {
         self.bytes

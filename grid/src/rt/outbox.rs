@@ -391,6 +391,11 @@ impl Outbox {
 impl Queue {
     /// Gives who is to be woken once the lock is released.
     fn put(&mut self, frame: EncodedFrame, lane: Lane, cost: Cost) -> Option<Waker> {
+        let lane = match lane {
+            // None of its call is left that it would overtake: what the writer has taken it writes before it takes more.
+            Lane::Bulk { mux } if !self.bulk.has(mux) => Lane::of(frame.len(), mux),
+            lane => lane,
+        };
         match lane {
             Lane::Prompt => {
                 let before = self.prompt.bytes();

@@ -126,9 +126,11 @@ impl Table {
                 return Err(NoSlot::Closed(why));
             }
             if slots.allowed == 0 {
-                let claim = |unclaimed: usize| (unclaimed > 0).then(|| unclaimed - unclaimed.min(CLAIM));
+                // One at a time near the limit, so that what is left is not all in one shard.
+                let share = |unclaimed: usize| (unclaimed / (2 * self.shards.len())).clamp(1, CLAIM);
+                let claim = |unclaimed: usize| (unclaimed > 0).then(|| unclaimed - share(unclaimed));
                 if let Ok(unclaimed) = self.unclaimed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, claim) {
-                    slots.allowed = unclaimed.min(CLAIM);
+                    slots.allowed = share(unclaimed);
                 }
             }
             if slots.allowed > 0 {

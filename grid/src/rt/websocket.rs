@@ -259,8 +259,8 @@ fn violation(what: impl std::fmt::Display) -> LinkError {
 
 /// What one read takes up to on a link where little comes: an idle one keeps no more.
 const READ_BYTES_MIN: usize = 2 << 10;
-/// What one read takes up to on a busy link: two full writes of a peer. A message shares its memory with those around it.
-const READ_BYTES_MAX: usize = 128 << 10;
+/// What one read takes up to on a busy link: a full write of a peer. A message shares its memory with those around it.
+const READ_BYTES_MAX: usize = 64 << 10;
 /// Less room than this part of a read is not worth one: the buffer is replaced once per many messages, not at each.
 const WORTH_A_READ: usize = 8;
 /// How much memory of earlier reads is kept, in pieces and in bytes for each: for what is read while the messages of the last

@@ -72,7 +72,7 @@ impl Writer {
         let mut messages = 0;
         loop {
             let bytes = WRITE_BYTES.saturating_sub(self.out.len());
-            if bytes == 0 || self.large_bytes >= LARGE_BYTES {
+            if bytes == 0 || self.large_bytes >= LARGE_BYTES || self.large.len() + 1 >= PARTS {
                 return (messages, Taken::Some);
             }
             // What is small goes before what is large: not behind what of that is in this write already.

@@ -252,7 +252,7 @@ async fn run(left: &Manager, right: &Manager, oracle: &Arc<Oracle>, cuts: bool) 
 fn assert_ends(oracle: &Oracle, expected: &[&str]) {
     let ends = oracle.ends.lock().unwrap();
     for end in expected {
-        assert!(ends.get(end).is_some_and(|count| *count > 10), "{end} is among the races: {ends:?}");
+        assert!(ends.get(end).is_some_and(|count| *count > 0), "{end} is among the races: {ends:?}");
     }
 }
 
