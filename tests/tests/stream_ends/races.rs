@@ -252,7 +252,7 @@ async fn run(left: &Manager, right: &Manager, oracle: &Arc<Oracle>, cuts: bool) 
 fn assert_ends(oracle: &Oracle, expected: &[&str]) {
     let ends = oracle.ends.lock().unwrap();
     for end in expected {
-        assert!(ends.get(end).is_some_and(|count| *count > 0), "{end} is among the races: {ends:?}");
+        assert!(ends.get(end).is_some_and(|count| *count > 10), "{end} is among the races: {ends:?}");
     }
 }
 
@@ -272,7 +272,8 @@ async fn a_stream_ends_exactly_once_also_when_links_are_lost() {
     let cutting = async {
         loop {
             let seen = oracle.probe.visits().started;
-            oracle.probe.until(|visits| visits.started > seen + 50).await;
+            // So seldom that other ends have their share, however slow the machine is.
+            oracle.probe.until(|visits| visits.started > seen + 150).await;
             network.cut();
         }
     };
