@@ -12,6 +12,7 @@ use super::peer::Peer;
 use super::serve::serve;
 use super::serve_stream;
 use super::table::Met;
+use super::wakes::Wakes;
 use crate::error::LinkError;
 use crate::proto::Liveness;
 use crate::wire::{Capabilities, DecodeError, Flags, Frame, Header, Op, PayloadBuf, Ping, Pong, Trailer, elements};
@@ -24,6 +25,7 @@ pub(crate) struct Dispatcher {
     pub(crate) mesh: Arc<Mesh>,
     pub(crate) liveness: Liveness,
     pub(crate) turn: Turn,
+    pub(crate) wakes: Wakes,
 }
 
 /// What was done since the driver was last polled.
@@ -109,12 +111,13 @@ impl Dispatcher {
             | Op::AckMux
             | Op::UnblockClMux
             | Op::Pong => {
-                if let Met::Broken(stream) = self.link.table.on_frame(&frame, message, self.link.capabilities) {
+                let Self { link, wakes, .. } = self;
+                if let Met::Broken(stream) = link.table.on_frame(&frame, message, link.capabilities, wakes) {
                     stream.send_disconnect(&self.link);
                 }
             }
             Op::MuxClientMsg | Op::UnblockSrvMux | Op::DisconnectServerMux | Op::Ping => {
-                serve_stream::on_frame(&self.link, &frame, message);
+                serve_stream::on_frame(&self.link, &frame, message, &mut self.wakes);
             }
             Op::Disconnect if self.link.capabilities.contains(Capabilities::DRAIN) => self.on_leaving(&frame),
             Op::Disconnect | Op::Connect | Op::ConnectResponse | Op::Merged | Op::Unknown(_) => {

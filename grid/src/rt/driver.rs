@@ -219,7 +219,9 @@ impl Driver {
             self.poll_lingering(cx)?;
             return Ok(Until::End);
         }
-        let read = match self.poll_read(cx) {
+        let read = self.poll_read(cx);
+        self.dispatcher.wakes.wake();
+        let read = match read {
             Ok(read) => read,
             Err(why) => {
                 // As far as it can be written at once.

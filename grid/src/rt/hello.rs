@@ -12,6 +12,7 @@ use super::link::Link;
 use super::node::{Mesh, Node};
 use super::peer::Peer;
 use super::socket::WebSocket;
+use super::wakes::Wakes;
 use crate::error::LinkError;
 use crate::proto::{Acceptance, Acceptor, Liveness, dialled};
 use crate::wire::{
@@ -82,8 +83,14 @@ pub(crate) fn driver(mut ws: WebSocket, link: Arc<Link>, peer: &Arc<Peer>, mesh:
     ws.end_handshake(&peer.counts);
     let settings = &peer.shared.settings;
     let liveness = Liveness::new(settings.timeouts.dead_after, Instant::now().into_std());
-    let dispatcher =
-        Dispatcher { link, peer: Arc::clone(peer), mesh: Arc::clone(mesh), liveness, turn: Turn::default() };
+    let dispatcher = Dispatcher {
+        link,
+        peer: Arc::clone(peer),
+        mesh: Arc::clone(mesh),
+        liveness,
+        turn: Turn::default(),
+        wakes: Wakes::default(),
+    };
     Driver::new(ws, dispatcher, settings)
 }
 

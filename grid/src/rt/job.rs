@@ -84,7 +84,7 @@ impl Job {
         let (begun, ended_at) = span.in_scope(|| serving_now(self.inherited.clone(), || self.begin(request, now, cx)));
         match begun {
             Begun::Waits(serving) => self.spawn(span, Rest::Handler(serving)),
-            // As if it had not got to run.
+            // It ended too late to be heard.
             Begun::Ended(_) if self.handler.detach && self.is_late() => {}
             Begun::Ended(ended) => self.answer_now(&span, ended),
         }

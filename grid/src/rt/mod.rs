@@ -52,6 +52,7 @@ mod stream_out;
 mod sync;
 mod table;
 mod upgrade;
+mod wakes;
 mod websocket;
 mod writer;
 

@@ -25,6 +25,7 @@ use super::outbox::{Closed, Outbox, Sleep, Taken, Until};
 use super::stream::{Next, Opening, Stream};
 use super::stream_out::StreamEnded;
 use super::table::{Cancelled, Met, Table};
+use super::wakes::Wakes;
 use crate::error::LinkError;
 use crate::limits::{Limits, Timeouts};
 use crate::proto::{Batch, End, Over};
@@ -47,7 +48,7 @@ fn frame(op: Op, mux: u64, seq: u32, flags: Flags, payload: &[u8]) -> Bytes {
 
 fn deliver(table: &Table, message: &Bytes) -> Met {
     let frame = Frame::decode(message, Capabilities::OWN).expect("a frame of ours");
-    table.on_frame(&frame, message, Capabilities::OWN)
+    table.on_frame(&frame, message, Capabilities::OWN, &mut Wakes::default())
 }
 
 /// Begins a call as its future does, whose first poll gives its waker away.

@@ -76,6 +76,8 @@ pub(crate) fn serve(dispatcher: &mut Dispatcher, frame: Frame<'_>, message: &Byt
         stream: stream.map(|stream| (Arc::clone(link), stream)),
     };
     let job = Job::new(handler, &request, call, admission);
+    // If the handler runs here, and takes longer than it did before, nobody else waits for it.
+    dispatcher.wakes.wake();
     if let Some(ended) = job.run(request, turn.now()) {
         dispatcher.turn.on_handled(ended);
     }

@@ -11,6 +11,7 @@ use super::link::Link;
 use super::running::Admission;
 use super::stream::{Opening, Stream, Verdict};
 use super::stream_out::StreamEnded;
+use super::wakes::Wakes;
 use crate::proto::{Moved, PulseBeat, Reply, ServerCall};
 use crate::windows::Windows;
 use crate::wire::{Capabilities, Flags, Frame, Header, Op, PayloadBuf, Pong, RefusalReason, Trailer};
@@ -63,12 +64,12 @@ pub(super) fn tell_expired(link: &Link, stream: &Stream) {
 }
 
 /// A frame for a stream that runs here, other than the one that opened it.
-pub(super) fn on_frame(link: &Link, frame: &Frame<'_>, message: &Bytes) {
+pub(super) fn on_frame(link: &Link, frame: &Frame<'_>, message: &Bytes, wakes: &mut Wakes) {
     let mux = frame.head.mux;
     let Some(stream) = link.running.stream(mux).filter(|stream| !stream.is_over()) else {
         return on_unknown(link, frame);
     };
-    match stream.on_frame(frame, message, link.capabilities) {
+    match stream.on_frame(frame, message, link.capabilities, wakes) {
         Verdict::GoesOn | Verdict::Ended | Verdict::Tell => {}
         Verdict::Ping => stream.pong(link, &frame.head, None),
         Verdict::Cancelled => give_up(link, &stream),

@@ -13,6 +13,7 @@ use super::lane::Lane;
 use super::link::Link;
 use super::outbox::Queued;
 use super::sync::{AtomicWaker, Mutex, MutexGuard};
+use super::wakes::Wakes;
 use crate::error::Refusal;
 use crate::limits::Timeouts;
 use crate::proto::{
@@ -131,8 +132,14 @@ impl Stream {
         self.end
     }
 
-    /// A frame with the id of this stream. Runs in the driver, and waits for nothing.
-    pub(crate) fn on_frame(&self, frame: &Frame<'_>, message: &Bytes, peer: Capabilities) -> Verdict {
+    /// A frame with the id of this stream. Runs in the driver, and waits for nothing. Its reader is left in `wakes`.
+    pub(crate) fn on_frame(
+        &self,
+        frame: &Frame<'_>,
+        message: &Bytes,
+        peer: Capabilities,
+        wakes: &mut Wakes,
+    ) -> Verdict {
         let mut received = self.received();
         let event = received.receiving.on_frame(frame, |payload, held| {
             let room = self.inflow.add(payload.len(), held);
@@ -170,7 +177,9 @@ impl Stream {
         self.add_credits(credits);
         match verdict {
             Verdict::Ended | Verdict::Tell => self.tell_over(),
-            Verdict::GoesOn | Verdict::Ping | Verdict::Cancelled | Verdict::Refuse(..) => self.readable.wake(),
+            Verdict::GoesOn | Verdict::Ping | Verdict::Cancelled | Verdict::Refuse(..) => {
+                self.readable.take().into_iter().for_each(|waker| wakes.add(waker));
+            }
         }
         verdict
     }

@@ -12,6 +12,7 @@ use super::ended::Ended;
 use super::slots::{Slot, Slots};
 use super::stream::{Stream, Verdict};
 use super::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering};
+use super::wakes::Wakes;
 use crate::error::LinkError;
 use crate::proto::outcome;
 use crate::wire::{Capabilities, Frame};
@@ -274,8 +275,9 @@ impl Table {
         streams
     }
 
-    /// A frame of the peer for a call of ours. `message` is what the frame borrows from.
-    pub(crate) fn on_frame(&self, frame: &Frame<'_>, message: &Bytes, peer: Capabilities) -> Met {
+    /// A frame of the peer for a call of ours. `message` is what the frame borrows from. Whoever waits for it is left in
+    /// `wakes`.
+    pub(crate) fn on_frame(&self, frame: &Frame<'_>, message: &Bytes, peer: Capabilities, wakes: &mut Wakes) -> Met {
         let Some((shard, index, wanted)) = self.place(frame.head.mux) else { return Met::Nobody };
         let mut slots = self.lock(shard);
         let Some(slot) = slots.slots.get_mut(index) else { return Met::Nobody };
@@ -284,7 +286,8 @@ impl Table {
             Slot::Stream { generation, stream } if *generation == wanted => {
                 let stream = Arc::clone(stream);
                 drop(slots);
-                return self.on_stream_frame(stream, frame, message, peer);
+                let verdict = stream.on_frame(frame, message, peer, wakes);
+                return self.on_verdict(stream, &verdict);
             }
             Slot::Waiting { .. } | Slot::Stream { .. } | Slot::Ended(_) | Slot::Vacant => return Met::Nobody,
         }
@@ -293,14 +296,14 @@ impl Table {
             let slot = std::mem::replace(slot, Slot::Ended(ended));
             drop(slots);
             if let Slot::Waiting { waker, .. } = slot {
-                waker.wake();
+                wakes.add(waker);
             }
         }
         Met::Call
     }
 
-    fn on_stream_frame(&self, stream: Arc<Stream>, frame: &Frame<'_>, message: &Bytes, peer: Capabilities) -> Met {
-        match stream.on_frame(frame, message, peer) {
+    fn on_verdict(&self, stream: Arc<Stream>, verdict: &Verdict) -> Met {
+        match verdict {
             Verdict::GoesOn | Verdict::Ping | Verdict::Cancelled | Verdict::Refuse(..) => Met::Call,
             Verdict::Ended => {
                 self.remove(stream.mux);

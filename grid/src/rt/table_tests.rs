@@ -17,7 +17,8 @@ fn answer(mux: u64, payload: &[u8]) -> Bytes {
 }
 
 fn deliver(table: &Table, message: &Bytes) -> Met {
-    table.on_frame(&Frame::decode(message, Capabilities::V1).unwrap(), message, Capabilities::V1)
+    let frame = Frame::decode(message, Capabilities::V1).unwrap();
+    table.on_frame(&frame, message, Capabilities::V1, &mut Wakes::default())
 }
 
 fn poll(table: &Table, mux: u64) -> Poll<Ended> {
