@@ -59,6 +59,8 @@ pub(crate) use line::{Line, LinkRef};
 pub(crate) use link::Link;
 pub(crate) use node::{Guard, Guests, Mesh, Node, Settings};
 pub(crate) use outbox::{Closed, Lane, TryPush};
+#[cfg(grid_bench)]
+pub(crate) use outbox::{Hand, Outbox};
 pub(crate) use pace::Pace;
 pub(crate) use peer::{LinkState, Peer};
 pub use registry::{Answer, Failure, Serving};
@@ -66,6 +68,8 @@ pub(crate) use registry::{Handler, Kind, Registry, Request};
 pub use socket::{BoxIo, Io};
 pub(crate) use stream::{Next, Opening, Stream};
 pub(crate) use stream_out::{NotSent, StreamEnded};
+#[cfg(grid_bench)]
+pub(crate) use table::Table;
 pub(crate) use table::{Cancelled, NoSlot};
 #[cfg(feature = "axum")]
 pub(crate) use upgrade::answer as answer_upgrade;
