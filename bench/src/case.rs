@@ -64,6 +64,8 @@ impl Case {
 pub(crate) struct Plan {
     pub(crate) warm_up: Duration,
     pub(crate) time: Duration,
+    /// So many units by each of those that work at once, without a warm-up, however long that takes.
+    pub(crate) exactly: Option<u64>,
     pub(crate) allocations: Allocations,
 }
 
@@ -83,6 +85,9 @@ impl Plan {
     where
         F: Future<Output = Result<Done>>,
     {
+        if let Some(units) = self.exactly {
+            return Ok(Sample::untimed(&work(units).await?));
+        }
         let mut units = 1;
         loop {
             let sample = Sample::of(work(units)).await?;
@@ -147,6 +152,11 @@ impl Sample {
         let Done { units, latencies } = work.await?;
         let (seconds, cpu_seconds) = (begin.elapsed().as_secs_f64(), (cpu_time() - cpu_begin).as_secs_f64());
         Ok(Self { units, seconds, cpu_seconds, latency: latencies.latency(), allocations_each: None })
+    }
+
+    /// Of what was done without a look at a clock: valgrind cannot give that of the process.
+    fn untimed(done: &Done) -> Self {
+        Self { units: done.units, seconds: 0.0, cpu_seconds: 0.0, latency: None, allocations_each: None }
     }
 
     pub(crate) fn per_second(&self) -> f64 {

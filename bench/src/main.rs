@@ -3,6 +3,7 @@
 mod allocator;
 mod case;
 mod figure;
+mod instructions;
 mod item;
 mod latency;
 mod machine;
@@ -19,14 +20,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use crate::case::{Allocations, Case, Group, Plan};
 use crate::report::Log;
 
 /// Measures grid beside its peers.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Only cases whose names contain one of these, such as `streams`, `response-64` or `tonic`.
     filters: Vec<String>,
     /// Fewer and shorter rounds: a look in three minutes, not a result.
@@ -48,6 +52,15 @@ struct Args {
     /// in a process of its own, and what to give to a profiler.
     #[arg(long, value_name = "CASE")]
     one: Option<String>,
+    /// With `--one`: so many calls by each caller, or items by each stream, on one thread, with a clock that stands still.
+    #[arg(long, value_name = "UNITS", requires = "one")]
+    exactly: Option<u64>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Counts the instructions of single calls and of items with valgrind, and compares them with what is written down.
+    Instructions(instructions::Args),
 }
 
 impl Args {
@@ -55,7 +68,7 @@ impl Args {
         let seconds = self.seconds.unwrap_or(if self.quick { 0.2 } else { 1.0 });
         ensure!((0.01..=600.0).contains(&seconds), "seconds must be 0.01 to 600");
         let time = Duration::from_secs_f64(seconds);
-        Ok(Plan { warm_up: time / 5, time, allocations: Allocations::Uncounted })
+        Ok(Plan { warm_up: time / 5, time, exactly: None, allocations: Allocations::Uncounted })
     }
 
     fn rounds(&self) -> u32 {
@@ -69,11 +82,18 @@ impl Args {
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    if let Some(Command::Instructions(args)) = &args.command {
+        return instructions::run(args);
+    }
     let mut groups = groups();
     if let Some(name) = &args.one {
         let mut cases = groups.iter().flat_map(|group| &group.cases);
         let case = cases.find(|case| case.name() == *name).with_context(|| format!("there is no case {name}"))?;
-        println!("{}", serde_json::to_string(&run::here(case, args.plan()?)?)?);
+        let sample = match args.exactly {
+            Some(units) => run::exactly(case, units)?,
+            None => run::here(case, args.plan()?)?,
+        };
+        println!("{}", serde_json::to_string(&sample)?);
         return Ok(());
     }
     for group in &mut groups {
