@@ -66,7 +66,7 @@ mod tests {
     async fn what_is_allocated_meanwhile_is_counted() {
         // Other tests allocate at the same time.
         let (_, count) =
-            counted(async { (0..1_000).map(|number| drop(Box::new(std::hint::black_box(number)))).count() }).await;
+            counted(async { (0..1_000).map(|number| drop(std::hint::black_box(Box::new(number)))).count() }).await;
         assert!(count >= 1_000, "{count}");
     }
 }

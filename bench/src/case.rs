@@ -26,6 +26,33 @@ pub(crate) struct Group {
     pub(crate) cases: Vec<Case>,
 }
 
+impl Group {
+    /// What is done, in order.
+    pub(crate) fn rows(&self) -> Vec<&str> {
+        distinct(self.cases.iter().map(|case| case.row.as_str()))
+    }
+
+    /// Who does it, in order.
+    pub(crate) fn columns(&self) -> Vec<&str> {
+        distinct(self.cases.iter().map(|case| case.column.as_str()))
+    }
+}
+
+fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut distinct = Vec::new();
+    for name in names {
+        if !distinct.contains(&name) {
+            distinct.push(name);
+        }
+    }
+    distinct
+}
+
+/// The name of a case. Also of one that there is not.
+pub(crate) fn case_name(group: &str, row: &str, column: &str) -> String {
+    format!("{group}/{row}/{column}")
+}
+
 /// One thing that is measured.
 pub(crate) struct Case {
     group: &'static str,
@@ -51,7 +78,7 @@ impl Case {
     }
 
     pub(crate) fn name(&self) -> String {
-        format!("{}/{}/{}", self.group, self.row, self.column)
+        case_name(self.group, &self.row, &self.column)
     }
 
     pub(crate) async fn measure(&self, plan: Plan) -> Result<Sample> {
@@ -64,9 +91,9 @@ impl Case {
 pub(crate) struct Plan {
     pub(crate) warm_up: Duration,
     pub(crate) time: Duration,
-    /// So many units by each of those that work at once, without a warm-up, however long that takes.
-    pub(crate) exactly: Option<u64>,
     pub(crate) allocations: Allocations,
+    /// Instead of as much as takes the time: this much, without a warm-up.
+    pub(crate) units: Option<u64>,
 }
 
 /// Whether allocations are counted, for which the rest of the sample pays.
@@ -85,8 +112,8 @@ impl Plan {
     where
         F: Future<Output = Result<Done>>,
     {
-        if let Some(units) = self.exactly {
-            return Ok(Sample::untimed(&work(units).await?));
+        if let Some(units) = self.units {
+            return Sample::of(work(units)).await;
         }
         let mut units = 1;
         loop {
@@ -125,14 +152,19 @@ pub(crate) struct Done {
 }
 
 impl Done {
+    /// What was done here and there at the same time.
+    pub(crate) fn and(self, other: &Self) -> Self {
+        Self { units: self.units + other.units, latencies: self.latencies.merge(&other.latencies) }
+    }
+
     /// So many units, and nothing is known of how long each took.
     pub(crate) fn units(units: u64) -> Self {
         Self { units, latencies: Histogram::new() }
     }
 }
 
-/// What one measurement gave.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// What one measurement gave. What a case does not measure is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Sample {
     pub(crate) units: u64,
     pub(crate) seconds: f64,
@@ -141,22 +173,24 @@ pub(crate) struct Sample {
     /// Of single units, where it was seen.
     #[serde(flatten)]
     pub(crate) latency: Option<Latency>,
+    /// Of bulk, where there is some beside the units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) bulk_mib_per_second: Option<f64>,
+    /// Resident memory of a unit, of both ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kib_each: Option<f64>,
     /// Of the whole process, where they were counted.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) allocations_each: Option<f64>,
 }
 
 impl Sample {
-    async fn of(work: impl Future<Output = Result<Done>>) -> Result<Self> {
+    /// Measures some work.
+    pub(crate) async fn of(work: impl Future<Output = Result<Done>>) -> Result<Self> {
         let (begin, cpu_begin) = (Instant::now(), cpu_time());
         let Done { units, latencies } = work.await?;
         let (seconds, cpu_seconds) = (begin.elapsed().as_secs_f64(), (cpu_time() - cpu_begin).as_secs_f64());
-        Ok(Self { units, seconds, cpu_seconds, latency: latencies.latency(), allocations_each: None })
-    }
-
-    /// Of what was done without a look at a clock: valgrind cannot give that of the process.
-    fn untimed(done: &Done) -> Self {
-        Self { units: done.units, seconds: 0.0, cpu_seconds: 0.0, latency: None, allocations_each: None }
+        Ok(Self { units, seconds, cpu_seconds, latency: latencies.latency(), ..Self::default() })
     }
 
     pub(crate) fn per_second(&self) -> f64 {
@@ -174,6 +208,6 @@ impl Sample {
 }
 
 /// What this process has used so far.
-fn cpu_time() -> Duration {
+pub(crate) fn cpu_time() -> Duration {
     clock_gettime(ClockId::ProcessCPUTime).try_into().expect("a process has used no negative time")
 }

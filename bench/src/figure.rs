@@ -20,6 +20,8 @@ pub(crate) enum Shown {
     Beside,
     /// How many times the figure that of the reference is.
     Ratio,
+    /// The figure of the first row divided by that of the second, for each of these pairs, in each column by itself.
+    Rows(&'static [(&'static str, &'static str)]),
 }
 
 impl Figure {
@@ -41,7 +43,8 @@ impl Figure {
     pub(crate) const ALLOCATIONS: Self =
         Self::new("allocations for each of the {unit}, of both ends together", |sample| sample.allocations_each);
 
-    const fn new(name: &'static str, of: fn(&Sample) -> Option<f64>) -> Self {
+    /// `{unit}` stands for what is counted.
+    pub(crate) const fn new(name: &'static str, of: fn(&Sample) -> Option<f64>) -> Self {
         Self { name, of, shown: Shown::Alone }
     }
 
@@ -55,12 +58,18 @@ impl Figure {
         Self { shown: Shown::Ratio, ..self }
     }
 
+    /// This figure of the first row divided by that of the second, for each pair, in each column by itself.
+    pub(crate) const fn rows(self, pairs: &'static [(&'static str, &'static str)]) -> Self {
+        Self { shown: Shown::Rows(pairs), ..self }
+    }
+
     /// What stands above the table.
     pub(crate) fn title(&self, unit: &str, reference: &str) -> String {
         let name = self.name.replace("{unit}", unit);
         match self.shown {
             Shown::Alone => name,
             Shown::Beside => format!("{name}, and how many times that of {reference}"),
+            Shown::Rows(_) => format!("{name}, of one row divided by that of another"),
             Shown::Ratio => format!("{name}, that of {reference} divided by that of the column"),
         }
     }

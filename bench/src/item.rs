@@ -17,6 +17,11 @@ pub(crate) fn item(number: u64) -> Bytes {
     item.freeze()
 }
 
+/// An item of bulk, of so many bytes and without a number: it is made once and sent again and again.
+pub(crate) fn bulk_item(bytes: u64) -> Bytes {
+    vec![FILLER; usize::try_from(bytes).unwrap_or(usize::MAX)].into()
+}
+
 /// A bare number, as openings and answers carry it.
 pub(crate) fn number(number: u64) -> Bytes {
     Bytes::copy_from_slice(&number.to_be_bytes())

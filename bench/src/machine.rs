@@ -1,5 +1,6 @@
 //! What the figures depend on beside the code: the machine and how busy it is, and the versions.
 
+use std::collections::BTreeMap;
 use std::{fs, thread};
 
 /// The machine in a line: processor, cores, system, load.
@@ -14,10 +15,17 @@ pub(crate) fn describe() -> String {
     format!("{cores} cores of {model}, {} {}, load {load} at the start", std::env::consts::OS, kernel.trim())
 }
 
+/// What is measured, each with its version.
+pub(crate) fn versions() -> BTreeMap<&'static str, &'static str> {
+    PACKAGES.into_iter().map(|package| (package, version(package))).collect()
+}
+
 /// The version of a package in the lock file of this workspace.
-pub(crate) fn version(package: &str) -> &'static str {
+fn version(package: &str) -> &'static str {
     let lock = include_str!("../Cargo.lock");
     let entry = lock.split("[[package]]").find(|entry| entry.contains(&format!("name = \"{package}\"\n")));
     let version = entry.and_then(|entry| entry.split_once("version = \"")?.1.split_once('"'));
     version.map_or("of an unknown version", |(version, _)| version)
 }
+
+const PACKAGES: [&str; 6] = ["grid-rpc", "tokio-tungstenite", "tarpc", "tonic", "jsonrpsee", "capnp-rpc"];

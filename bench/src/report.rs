@@ -1,93 +1,24 @@
-//! What comes out: a header, lines of JSON, tables.
+//! What is printed: a header, tables.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Write;
-use std::path::Path;
-
-use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets};
-use serde::Serialize;
-use serde_json::json;
 
-use crate::case::{Case, Group, Plan, Sample};
+use crate::case::{Group, Plan, case_name};
 use crate::figure::{Figure, Shown};
-use crate::machine::{describe, version};
-use crate::run::WORKERS;
+use crate::machine::{describe, versions};
+use crate::results::Samples;
 
 /// Says what is measured, and where.
-pub(crate) fn print_header(groups: &[Group], plan: Plan, rounds: u32) {
-    let versions: Vec<_> = PACKAGES.iter().map(|package| format!("{package} {}", version(package))).collect();
+pub(crate) fn print_header(groups: &[Group], plan: Plan, rounds: u32, workers: usize) {
+    let versions: Vec<_> = versions().iter().map(|(package, version)| format!("{package} {version}")).collect();
     println!("{}", versions.join(", "));
     println!("machine: {}", describe());
     println!(
-        "Client and server in one process, one tokio runtime with {WORKERS} workers, one TCP connection on loopback, no \
+        "Client and server in one process, one tokio runtime with {workers} workers, one TCP connection on loopback, no \
          TLS, where nothing\nelse is said. Each case in a process of its own, {rounds} rounds over all cases, each \
          measured for {:?} after a warm-up; medians.\n",
         plan.time
     );
     groups.iter().for_each(|group| println!("{}: {}\n", group.name, group.about));
-}
-
-/// The file of each measurement, a line of JSON for each.
-pub(crate) struct Log {
-    file: File,
-}
-
-impl Log {
-    /// Begins the file anew, with a line about the machine.
-    pub(crate) fn create(path: &Path) -> Result<Self> {
-        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-        let mut log = Self { file };
-        let versions: BTreeMap<_, _> = PACKAGES.iter().map(|package| (package, version(package))).collect();
-        log.line(&json!({ "machine": describe(), "workers": WORKERS, "versions": versions }))?;
-        Ok(log)
-    }
-
-    pub(crate) fn write(&mut self, case: &Case, round: u32, sample: &Sample) -> Result<()> {
-        self.line(&Line {
-            case: case.name(),
-            round,
-            sample,
-            per_second: sample.per_second(),
-            cpu_micros_each: sample.cpu_micros_each(),
-        })
-    }
-
-    fn line(&mut self, line: &impl Serialize) -> Result<()> {
-        Ok(writeln!(self.file, "{}", serde_json::to_string(line)?)?)
-    }
-}
-
-/// One measurement in the file.
-#[derive(Serialize)]
-struct Line<'a> {
-    case: String,
-    round: u32,
-    #[serde(flatten)]
-    sample: &'a Sample,
-    per_second: f64,
-    cpu_micros_each: f64,
-}
-
-/// All samples of each case.
-#[derive(Default)]
-pub(crate) struct Samples {
-    of: BTreeMap<String, Vec<Sample>>,
-}
-
-impl Samples {
-    pub(crate) fn add(&mut self, case: &Case, sample: Sample) {
-        self.of.entry(case.name()).or_default().push(sample);
-    }
-
-    /// The median of a figure of a case.
-    fn median(&self, case: &Case, figure: &Figure) -> Option<f64> {
-        let mut figures: Vec<_> = self.of.get(&case.name())?.iter().filter_map(figure.of).collect();
-        figures.sort_by(f64::total_cmp);
-        let (low, high) = (figures.get(figures.len().checked_sub(1)? / 2)?, figures.get(figures.len() / 2)?);
-        Some(f64::midpoint(*low, *high))
-    }
 }
 
 /// Prints the tables of each group.
@@ -100,38 +31,44 @@ pub(crate) fn print_tables(groups: &[Group], samples: &Samples) {
     }
 }
 
-/// A line for each work, a column for each who does it.
+/// A column for each who does the work.
 fn table(group: &Group, figure: &Figure, samples: &Samples) -> Table {
-    let (mut rows, mut columns) = (Vec::new(), Vec::new());
-    for case in &group.cases {
-        if !rows.contains(&&case.row) {
-            rows.push(&case.row);
-        }
-        if !columns.contains(&&case.column) {
-            columns.push(&case.column);
-        }
-    }
-    let value = |row: &str, column: &str| {
-        let case = group.cases.iter().find(|case| case.row == row && case.column == column)?;
-        samples.median(case, figure)
-    };
+    let columns = group.columns();
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header([""].into_iter().chain(columns.iter().map(|column| column.as_str())));
-    for row in rows {
-        let base = value(row, group.reference);
-        let cells = columns.iter().map(|column| match (value(row, column), base, figure.shown) {
-            (None, _, _) | (_, None, Shown::Ratio) => String::new(),
-            (Some(value), Some(base), Shown::Ratio) => short(base / value),
-            (Some(value), Some(base), Shown::Beside) if group.reference != column.as_str() => {
-                format!("{} ({:.2}x)", short(value), value / base)
-            }
-            (Some(value), _, Shown::Alone | Shown::Beside) => short(value),
-        });
-        table.add_row([row.clone()].into_iter().chain(cells));
+    table.set_header([""].iter().chain(&columns));
+    let value = |row: &str, column: &str| samples.median(&case_name(group.name, row, column), figure);
+    let mut add = |row: String, cell: &dyn Fn(&str) -> String| {
+        let cells: Vec<_> = columns.iter().map(|column| cell(column)).collect();
+        // Not every group measures each of its figures in each row.
+        if cells.iter().any(|cell| !cell.is_empty()) {
+            table.add_row([row].into_iter().chain(cells));
+        }
+    };
+    if let Shown::Rows(pairs) = figure.shown {
+        for (over, under) in pairs {
+            let ratio = |column: &str| Some(short(value(over, column)? / value(under, column)?));
+            add(format!("{over} / {under}"), &|column| ratio(column).unwrap_or_default());
+        }
+    } else {
+        for row in group.rows() {
+            let base = value(row, group.reference);
+            let is_base = |column: &str| column == group.reference;
+            add(row.into(), &|column| cell(figure.shown, value(row, column), base, is_base(column)));
+        }
     }
     table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     table
+}
+
+/// What stands in the column of a value, or of none, beside the base.
+fn cell(shown: Shown, value: Option<f64>, base: Option<f64>, is_base: bool) -> String {
+    match (value, base, shown) {
+        (None, _, _) | (_, None, Shown::Ratio) => String::new(),
+        (Some(value), Some(base), Shown::Ratio) => short(base / value),
+        (Some(value), Some(base), Shown::Beside) if !is_base => format!("{} ({:.2}x)", short(value), value / base),
+        (Some(value), _, Shown::Alone | Shown::Beside | Shown::Rows(_)) => short(value),
+    }
 }
 
 /// Three digits, or all that stand before the point.
@@ -142,6 +79,3 @@ fn short(figure: f64) -> String {
         _ => format!("{figure:.2}"),
     }
 }
-
-/// What is measured.
-const PACKAGES: [&str; 6] = ["grid-rpc", "tokio-tungstenite", "tarpc", "tonic", "jsonrpsee", "capnp-rpc"];

@@ -43,7 +43,7 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    const fn new(bytes: usize, callers: u32) -> Self {
+    pub(crate) const fn new(bytes: usize, callers: u32) -> Self {
         Self { bytes, callers }
     }
 
@@ -94,7 +94,7 @@ pub(crate) fn sum(count: u64, callers: &[Caller]) -> Done {
 }
 
 /// Has each caller do so many calls, all callers at once, each in a task of its own.
-async fn call(echo: impl Echo, work: Work, count: u64) -> Result<Done> {
+pub(crate) async fn call(echo: impl Echo, work: Work, count: u64) -> Result<Done> {
     let caller = |index| {
         let echo = echo.clone();
         tokio::spawn(async move {

@@ -128,33 +128,33 @@ impl Calls {
     }
 }
 
-/// Frames on their way through an outbox whose writer is awake.
+/// Small frames on their way through an outbox whose driver is awake.
 #[derive(Debug)]
-pub struct Post {
+pub struct Queueing {
     outbox: Outbox,
     hand: Hand,
 }
 
-/// A frame for [`Post`].
+/// A frame for [`Queueing`].
 #[derive(Debug)]
-pub struct Letter(EncodedFrame);
+pub struct Sealed(EncodedFrame);
 
-impl Letter {
+impl Sealed {
     /// With a payload of so many bytes.
     pub fn new(payload_bytes: usize) -> Self {
         Self(request(&vec![b'x'; payload_bytes], Flags::NONE))
     }
 }
 
-impl Post {
-    /// With nothing in it.
+impl Queueing {
+    /// With nothing queued.
     #[expect(clippy::new_without_default, reason = "as the others")]
     pub fn new() -> Self {
         Self { outbox: Outbox::new(1 << 20, 1 << 16), hand: Hand::default() }
     }
 
     /// Puts one in, and takes it out as a message.
-    pub fn run(&mut self, Letter(frame): Letter) -> usize {
+    pub fn run(&mut self, Sealed(frame): Sealed) -> usize {
         self.outbox.try_push(frame, Lane::Prompt).expect("there is room");
         black_box(self.outbox.take(usize::MAX, &mut self.hand));
         self.hand.prompt.next_message(usize::MAX).map_or(0, |message| black_box(message).encoded_len())

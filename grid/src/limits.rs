@@ -22,7 +22,9 @@ pub struct Limits {
     pub message_bytes_max: usize,
     /// Bytes that may wait to be written. Default 4 MiB: some milliseconds of a fast network.
     ///
-    /// Calls and answers wait for room. One frame larger than this is let through alone.
+    /// A quarter of it is for frames of up to 4 KiB, the rest for larger ones, so that neither waits for the other. Calls and
+    /// answers wait for room. One frame larger than the room of its kind is let through alone. What the writer has at hand
+    /// comes on top of it: one large frame, or two of 64 KiB, and a write.
     pub outbox_bytes_max: usize,
     /// Bytes of replies that the peer provokes without a call of ours (pongs, refusals, acknowledgements of streams), which
     /// may wait to be written beside the outbox. Default 1 MiB: some ten thousand of them.

@@ -11,8 +11,8 @@ thread_local!(static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::ne
 
 /// An empty payload.
 pub(crate) fn payload() -> PayloadBuf {
-    let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
-    spare.map_or_else(PayloadBuf::new, PayloadBuf::in_memory)
+    let memory = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
+    memory.map_or_else(PayloadBuf::new, PayloadBuf::in_memory)
 }
 
 /// A payload of these bytes.
@@ -25,22 +25,23 @@ pub(crate) fn payload_of(bytes: &[u8]) -> PayloadBuf {
 /// Keeps the memory of a frame that is not needed any more.
 pub(crate) fn keep(frame: EncodedFrame) {
     let memory = frame.into_memory();
-    if memory.capacity() > BYTES_KEPT {
+    if memory.capacity() > PIECE_MAX {
         return;
     }
     // At its end a thread has nothing to keep it in.
     let _kept = SPARE.try_with(|spare| {
         let mut spare = spare.borrow_mut();
-        if spare.len() < SPARE_MAX {
+        if spare.len() < PIECES_MAX {
             spare.push(memory);
         }
     });
 }
 
-/// Larger ones are not kept: frames of up to half of it are copied, and memory grows by doubling.
-const BYTES_KEPT: usize = 8 << 10;
+/// Larger pieces are not kept: a payload of one byte may get any, and may wait with it. Frames up to half of this are
+/// copied, and memory grows by doubling.
+const PIECE_MAX: usize = 8 << 10;
 /// What a thread keeps, 128 KiB at most: for callers that begin several calls before the first is polled.
-const SPARE_MAX: usize = 16;
+const PIECES_MAX: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -63,9 +64,9 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded() {
-        keep(sealed(payload_of(&[7; 2 * BYTES_KEPT])));
-        (0..2 * SPARE_MAX).map(|_| sealed(PayloadBuf::new())).for_each(keep);
+        keep(sealed(payload_of(&[7; 2 * PIECE_MAX])));
+        (0..2 * PIECES_MAX).map(|_| sealed(PayloadBuf::new())).for_each(keep);
         let kept = SPARE.with_borrow(|spare| (spare.len(), spare.iter().map(Vec::capacity).max()));
-        assert!(kept.0 <= SPARE_MAX && kept.1 <= Some(BYTES_KEPT), "{kept:?}");
+        assert!(kept.0 == PIECES_MAX && kept.1 <= Some(PIECE_MAX), "{kept:?}");
     }
 }

@@ -7,7 +7,7 @@ fn main() {
 
 #[cfg(not(grid_bench))]
 fn main() {
-    eprintln!("what is measured is inside grid: RUSTFLAGS=\"--cfg grid_bench\" cargo bench --bench micro");
+    eprintln!("what is measured is inside grid: RUSTFLAGS=\"--cfg grid_bench\" cargo bench -p grid-micro");
 }
 
 #[cfg(grid_bench)]
@@ -15,7 +15,7 @@ fn main() {
 mod steps {
     use divan::counter::ItemsCount;
     use divan::{Bencher, bench};
-    use grid::internals::{Calls, Decode, Encode, Letter, Merge, Post, TakeApart};
+    use grid::internals::{Calls, Decode, Encode, Merge, Queueing, Sealed, TakeApart};
 
     /// Of a request and of an answer.
     const PAYLOAD_BYTES: usize = 512;
@@ -56,9 +56,10 @@ mod steps {
         bencher.bench_local(|| calls.run());
     }
 
-    #[bench]
+    /// As many frames at a time as a thread keeps memory for, so that no allocation is in it.
+    #[bench(sample_size = 16)]
     fn outbox(bencher: Bencher<'_, '_>) {
-        let mut post = Post::new();
-        bencher.with_inputs(|| Letter::new(SMALL_BYTES)).bench_local_values(|letter| post.run(letter));
+        let mut queueing = Queueing::new();
+        bencher.with_inputs(|| Sealed::new(SMALL_BYTES)).bench_local_values(|frame| queueing.run(frame));
     }
 }

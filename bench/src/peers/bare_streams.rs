@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -12,11 +13,14 @@ use futures_util::StreamExt;
 use slab::Slab;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::wire::{self, QUEUE, WebSocket, Wire, dial, listen, locked, write};
-use crate::item::{Check, Incoming, item, number, parse_number};
+use crate::item::{Check, Incoming, bulk_item, item, number, parse_number};
+use crate::mixed::Download;
 use crate::streams::{Outgoing, Streams};
+use crate::unary::Echo;
 
 /// A connection of a client.
 #[derive(Clone)]
@@ -30,7 +34,26 @@ type Open = Arc<Mutex<Slab<UnboundedSender<Bytes>>>>;
 
 impl BareStreams {
     pub(crate) async fn start() -> Result<Self> {
-        let (outgoing, incoming) = WebSocket::connect(dial(listen(serve).await?).await?).await?;
+        Self::connect(Self::serve().await?).await
+    }
+
+    async fn open(&self, kind: Kind, payload: &[u8]) -> Result<(Half, UnboundedReceiver<Bytes>)> {
+        let (items, received) = unbounded_channel();
+        let stream = locked(&self.open, |open| open.insert(items)) as u64;
+        self.queue.send(message(kind, stream, payload)).await?;
+        Ok((Half { stream, queue: self.queue.clone() }, received))
+    }
+}
+
+impl Echo for BareStreams {
+    type Answer = Bytes;
+
+    async fn serve() -> Result<SocketAddr> {
+        listen(serve).await
+    }
+
+    async fn connect(server: SocketAddr) -> Result<Self> {
+        let (outgoing, incoming) = WebSocket::connect(dial(server).await?).await?;
         let (queue, queued) = channel(QUEUE);
         let open = Open::default();
         let streams = Arc::clone(&open);
@@ -41,11 +64,14 @@ impl BareStreams {
         Ok(Self { open, queue })
     }
 
-    async fn open(&self, kind: Kind, payload: &[u8]) -> Result<(Half, UnboundedReceiver<Bytes>)> {
-        let (items, received) = unbounded_channel();
-        let stream = locked(&self.open, |open| open.insert(items)) as u64;
-        self.queue.send(message(kind, stream, payload)).await?;
-        Ok((Half { stream, queue: self.queue.clone() }, received))
+    async fn echo(&self, payload: &[u8]) -> Result<Bytes> {
+        self.open(Kind::Call, payload).await?.1.recv().await.context("an answer comes")
+    }
+}
+
+impl Download for BareStreams {
+    async fn download(&self, item_bytes: u64) -> Result<impl Incoming + 'static> {
+        Ok(incoming(self.open(Kind::Download, &number(item_bytes)).await?.1))
     }
 }
 
@@ -81,7 +107,9 @@ async fn read(mut incoming: impl wire::Incoming, open: Open) -> Result<()> {
         let (kind, stream, payload) = parse(message?)?;
         let stream = usize::try_from(stream)?;
         locked(&open, |open| match kind {
-            Kind::Item => open.get(stream).context("it is open")?.send(payload).context("somebody reads"),
+            // Who stopped to read does not miss it.
+            Kind::Item => open.get(stream).map(|items| drop(items.send(payload))).context("it is open"),
+            Kind::Answer => open.try_remove(stream).map(|items| drop(items.send(payload))).context("it is open"),
             _ => open.try_remove(stream).context("it is open").map(drop),
         })?;
     }
@@ -101,9 +129,10 @@ async fn serve(stream: TcpStream) -> Result<()> {
         match kind {
             Kind::Item => open.get(&stream).map(|items: &UnboundedSender<_>| items.send(payload)).context("open")??,
             Kind::End => drop(open.remove(&stream)),
-            Kind::Responses | Kind::Requests | Kind::Exchange => {
+            Kind::Answer => bail!("a client answers nothing"),
+            Kind::Responses | Kind::Requests | Kind::Exchange | Kind::Call | Kind::Download => {
                 let (items, received) = unbounded_channel();
-                if kind != Kind::Responses {
+                if matches!(kind, Kind::Requests | Kind::Exchange) {
                     open.insert(stream, items);
                 }
                 let (half, running) = (Half { stream, queue: queue.clone() }, Arc::clone(&running));
@@ -125,6 +154,15 @@ async fn handle(kind: Kind, payload: Bytes, mut received: UnboundedReceiver<Byte
         Kind::Responses => {
             for number in 0..parse_number(&payload)? {
                 half.send(item(number)).await?;
+            }
+        }
+        Kind::Call => return Ok(half.queue.send(message(Kind::Answer, half.stream, &payload)).await?),
+        Kind::Download => {
+            let (item, ahead) = (bulk_item(parse_number(&payload)?), Arc::new(Semaphore::new(AHEAD)));
+            loop {
+                let permit = Arc::clone(&ahead).acquire_owned().await?;
+                let bytes = message(Kind::Item, half.stream, &item);
+                half.queue.send(Bytes::from_owner(Ahead { bytes, _permit: permit })).await?;
             }
         }
         Kind::Requests => half.send(number(Check::default().all(incoming(received)).await?)).await?,
@@ -155,13 +193,30 @@ impl Outgoing for Half {
     }
 }
 
-/// What a message means. The first three open a stream.
+/// A message of bulk. When it is dropped, as it is written, the next may be made.
+struct Ahead {
+    bytes: Bytes,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Ahead {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// What a message means. The first five open a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Responses,
     Requests,
     Exchange,
+    /// Opens a stream of one [`Kind::Answer`].
+    Call,
+    Download,
     Item,
+    /// The only item, and the end.
+    Answer,
     End,
 }
 
@@ -175,7 +230,11 @@ fn message(kind: Kind, stream: u64, payload: &[u8]) -> Bytes {
 }
 
 fn parse(mut message: Bytes) -> Result<(Kind, u64, Bytes)> {
-    let all = [Kind::Responses, Kind::Requests, Kind::Exchange, Kind::Item, Kind::End];
+    use Kind::{Answer, Call, Download, End, Exchange, Item, Requests, Responses};
+    let all = [Responses, Requests, Exchange, Call, Download, Item, Answer, End];
     let Some(kind) = all.get(usize::from(message.try_get_u8()?)) else { bail!("there is no such kind") };
     Ok((*kind, message.try_get_u64()?, message))
 }
+
+/// Messages of bulk that may wait to be written. What is queued is not bounded in bytes otherwise.
+const AHEAD: usize = 2;

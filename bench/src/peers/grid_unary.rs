@@ -6,6 +6,7 @@ use anyhow::Result;
 use bytes::Bytes;
 use grid::{Connection, Manager, ManagerBuilder, RemoteError};
 
+use super::grid_bulk;
 use crate::unary::Echo;
 
 /// What the server does.
@@ -58,14 +59,15 @@ impl Service for Server {
 /// A client of a handler on bytes.
 #[derive(Clone)]
 pub(crate) struct GridBytes {
-    connection: Connection,
+    pub(super) connection: Connection,
 }
 
 impl Echo for GridBytes {
     type Answer = Bytes;
 
     async fn serve() -> Result<SocketAddr> {
-        start(|builder| builder.single(ECHO, async |_, payload: Bytes| Ok::<_, RemoteError>(payload))).await
+        start(|builder| grid_bulk::serve(builder.single(ECHO, async |_, payload: Bytes| Ok::<_, RemoteError>(payload))))
+            .await
     }
 
     async fn connect(server: SocketAddr) -> Result<Self> {

@@ -28,7 +28,11 @@ impl Echo for Jsonrpsee {
             let payload: String = params.one()?;
             Ok::<_, ErrorObjectOwned>(payload)
         })?;
-        let config = ServerConfig::builder().set_message_buffer_capacity(CALLS).set_tcp_no_delay(true).build();
+        let config = ServerConfig::builder()
+            .max_connections(CONNECTIONS)
+            .set_message_buffer_capacity(CALLS)
+            .set_tcp_no_delay(true)
+            .build();
         let server = Server::builder().set_config(config).build("127.0.0.1:0").await?;
         let address = server.local_addr()?;
         tokio::spawn(server.start(module).stopped());
@@ -48,3 +52,5 @@ impl Echo for Jsonrpsee {
 const ECHO: &str = "echo";
 /// Calls that may run and wait at once.
 const CALLS: u32 = 4096;
+/// Connections at once, which are 100 by default.
+const CONNECTIONS: u32 = 4096;

@@ -4,6 +4,7 @@ mod bare_mux;
 mod bare_streams;
 pub(crate) mod capnp;
 mod grid;
+mod grid_bulk;
 mod grid_unary;
 mod jsonrpsee;
 pub(crate) mod raw;

@@ -3,21 +3,25 @@
 use std::net::SocketAddr;
 
 use anyhow::Result;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use serde_bytes::ByteBuf;
-use tarpc::client::Config;
+use tarpc::client::{Config, RpcError};
 use tarpc::context::{self, Context};
 use tarpc::serde_transport::Transport;
 use tarpc::server::{self, BaseChannel, Channel};
 use tarpc::tokio_serde::formats::Bincode;
 
 use super::wire::{dial, listen};
+use crate::item::{Incoming, bulk_item};
+use crate::mixed::Download;
 use crate::unary::Echo;
 
 /// What the server does. A `Vec<u8>` would be encoded byte by byte.
 #[tarpc::service]
 trait Service {
     async fn echo(payload: ByteBuf) -> ByteBuf;
+
+    async fn bulk(bytes: u64) -> ByteBuf;
 }
 
 /// A client, whose requests a task of its own sends.
@@ -52,12 +56,28 @@ impl Echo for Tarpc {
     }
 }
 
+impl Download for Tarpc {
+    /// It has no streams: one large answer after the other, and one under way meanwhile.
+    async fn download(&self, item_bytes: u64) -> Result<impl Incoming + 'static> {
+        let client = self.client.clone();
+        let call = move || {
+            let client = client.clone();
+            async move { Ok::<_, RpcError>(client.bulk(context::current(), item_bytes).await?.into_vec().into()) }
+        };
+        Ok(stream::repeat_with(call).buffered(2).boxed())
+    }
+}
+
 #[derive(Clone)]
 struct Server;
 
 impl Service for Server {
     async fn echo(self, _: Context, payload: ByteBuf) -> ByteBuf {
         payload
+    }
+
+    async fn bulk(self, _: Context, bytes: u64) -> ByteBuf {
+        ByteBuf::from(bulk_item(bytes))
     }
 }
 

@@ -18,7 +18,9 @@ use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Response, Status, Streaming, client, server};
 use tower::service_fn;
 
-use crate::item::{Check, Incoming, item, number, parse_number};
+use crate::item::{Check, Incoming, bulk_item, item, number, parse_number};
+use crate::memory::Hold;
+use crate::mixed::{Download, Upload};
 use crate::streams::{Outgoing, Streams};
 use crate::unary::Echo;
 
@@ -66,6 +68,28 @@ impl Echo for Tonic {
     }
 }
 
+impl Hold for Tonic {
+    async fn hold(&self) -> Result<impl Incoming + 'static> {
+        let (request, path) = (Request::new(Bytes::new()), PathAndQuery::from_static(HOLD));
+        Ok(self.client().await?.server_streaming(request, path, BytesCodec).await?.into_inner())
+    }
+}
+
+impl Download for Tonic {
+    async fn download(&self, item_bytes: u64) -> Result<impl Incoming + 'static> {
+        let (request, path) = (Request::new(number(item_bytes)), PathAndQuery::from_static(DOWNLOAD));
+        Ok(self.client().await?.server_streaming(request, path, BytesCodec).await?.into_inner())
+    }
+}
+
+impl Upload for Tonic {
+    async fn upload(&self, items: impl Iterator<Item = Bytes> + Send + 'static) -> Result<()> {
+        let (request, path) = (Request::new(stream::iter(items)), PathAndQuery::from_static(UPLOAD));
+        self.client().await?.client_streaming(request, path, BytesCodec).await?;
+        Ok(())
+    }
+}
+
 impl Streams for Tonic {
     async fn responses(&self, count: u64) -> Result<impl Incoming> {
         let (request, path) = (Request::new(number(count)), PathAndQuery::from_static(RESPONSES));
@@ -105,6 +129,9 @@ pub(super) async fn serve(request: http::Request<Body>) -> Result<http::Response
         ECHO => server.unary(service_fn(echo), request).await,
         RESPONSES => server.server_streaming(service_fn(responses), request).await,
         REQUESTS => server.client_streaming(service_fn(requests), request).await,
+        HOLD => server.server_streaming(service_fn(hold), request).await,
+        DOWNLOAD => server.server_streaming(service_fn(download), request).await,
+        UPLOAD => server.client_streaming(service_fn(upload), request).await,
         EXCHANGE => server.streaming(service_fn(exchange), request).await,
         _ => Status::unimplemented("there is no such method").into_http(),
     })
@@ -112,6 +139,23 @@ pub(super) async fn serve(request: http::Request<Body>) -> Result<http::Response
 
 async fn echo(request: Request<Bytes>) -> Answers<Bytes> {
     Ok(Response::new(request.into_inner()))
+}
+
+async fn hold(_: Request<Bytes>) -> Answers<impl Items> {
+    Ok(Response::new(stream::iter([Ok(item(0))]).chain(stream::pending())))
+}
+
+async fn download(request: Request<Bytes>) -> Answers<impl Items> {
+    let item = bulk_item(parse_number(request.get_ref()).map_err(failed)?);
+    Ok(Response::new(stream::repeat_with(move || Ok(item.clone()))))
+}
+
+async fn upload(request: Request<Streaming<Bytes>>) -> Answers<Bytes> {
+    let mut items = request.into_inner();
+    while let Some(item) = items.next().await {
+        drop(item?);
+    }
+    Ok(Response::new(Bytes::new()))
 }
 
 async fn responses(request: Request<Bytes>) -> Answers<impl Items> {
@@ -186,3 +230,6 @@ const ECHO: &str = "/bench.Unary/Echo";
 const RESPONSES: &str = "/bench.Streams/Responses";
 const REQUESTS: &str = "/bench.Streams/Requests";
 const EXCHANGE: &str = "/bench.Streams/Exchange";
+const HOLD: &str = "/bench.Memory/Hold";
+const DOWNLOAD: &str = "/bench.Mixed/Download";
+const UPLOAD: &str = "/bench.Mixed/Upload";

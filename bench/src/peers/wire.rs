@@ -34,17 +34,21 @@ pub(crate) trait Incoming: Stream<Item = io::Result<Bytes>> + Send + Unpin + 'st
 
 impl<S: Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static> Incoming for S {}
 
-/// Listens, and hands on the first stream that comes.
-pub(crate) async fn listen<F>(serve: impl FnOnce(TcpStream) -> F + Send + 'static) -> Result<SocketAddr>
+/// Listens, and serves each stream that comes in a task of its own.
+pub(crate) async fn listen<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> Result<SocketAddr>
 where
-    F: Future<Output = Result<()>> + Send,
+    F: Future<Output = Result<()>> + Send + 'static,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {
-        let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        serve(stream).await
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            tokio::spawn(serve(stream));
+        }
+        #[expect(unreachable_code, reason = "gives the errors above a type")]
+        anyhow::Ok(())
     });
     Ok(address)
 }

@@ -7,8 +7,8 @@ use crate::wire::{
     EncodedFrame, Flags, Frame, HandlerId, Header, MuxConnectError, Op, PayloadBuf, RefusalReason, Trailer,
 };
 
-/// A single request that has come in. Answering consumes it, so it is answered at most once; dropping it says nothing
-/// to the remote, which is what a passed deadline, a cancellation and a lost link ask for.
+/// A single request that has come in. Whoever holds it answers it at most once; dropping it says nothing to the remote,
+/// which is what a passed deadline, a cancellation and a lost link ask for.
 #[derive(Debug)]
 pub(crate) struct ServerCall {
     request: Header,

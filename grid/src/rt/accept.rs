@@ -12,6 +12,7 @@ use super::node::Node;
 use super::socket::{BoxIo, Socket, WebSocket};
 use super::upgrade;
 use crate::error::LinkError;
+use crate::transport::tune;
 
 impl Node {
     /// Takes connections from a listener until the node ends.
@@ -23,8 +24,8 @@ impl Node {
                     Ok((stream, _)) => {
                         // Beyond the limit of handshakes, this one waits here and others in the queue of the system.
                         let Ok(permit) = Arc::clone(&self.handshakes).acquire_owned().await else { return };
-                        if let Err(error) = stream.set_nodelay(true) {
-                            tracing::debug!(target: "grid::link", %error, "cannot set nodelay");
+                        if let Err(error) = tune(&stream) {
+                            tracing::debug!(target: "grid::link", %error, "cannot set the options of a socket");
                         }
                         let node = Arc::clone(&self);
                         self.shared.tasks.spawn(async move {

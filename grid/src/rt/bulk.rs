@@ -3,7 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
-use super::outbox::Cost;
+use super::lane::Cost;
 use crate::wire::EncodedFrame;
 
 /// The large frames of each call, in order. Calls have turns: at each, one may send [`TURN_BYTES`] more than it has sent, so
@@ -70,6 +70,11 @@ impl Bulk {
             self.bytes -= len;
             return large;
         }
+    }
+
+    /// Frames of this call wait.
+    pub(super) fn has(&self, mux: u64) -> bool {
+        self.flows.contains_key(&mux)
     }
 
     /// Bytes that wait.

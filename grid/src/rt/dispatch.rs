@@ -30,9 +30,8 @@ pub(crate) struct Dispatcher {
 #[derive(Debug)]
 pub(crate) struct Turn {
     messages: usize,
-    frames: usize,
-    /// In handlers that ran in the driver.
-    in_handlers: Duration,
+    /// When its first message was read.
+    start: Instant,
     /// When the message at hand was read, or the last handler of it that ran in the driver had run: so that a call costs one
     /// look at the clock.
     now: Instant,
@@ -40,7 +39,8 @@ pub(crate) struct Turn {
 
 impl Default for Turn {
     fn default() -> Self {
-        Self { messages: 0, frames: 0, in_handlers: Duration::ZERO, now: Instant::now() }
+        let now = Instant::now();
+        Self { messages: 0, start: now, now }
     }
 }
 
@@ -49,23 +49,29 @@ impl Turn {
         self.now
     }
 
+    fn on_message(&mut self, now: Instant) {
+        if self.messages == 0 {
+            self.start = now;
+        }
+        self.messages += 1;
+        self.now = now;
+    }
+
     /// A handler has run in the driver until now.
     pub(crate) fn on_handled(&mut self, now: Instant) {
-        self.in_handlers += now.saturating_duration_since(self.now);
         self.now = now;
     }
 }
 
 impl Dispatcher {
     pub(crate) fn begin_turn(&mut self) {
-        let now = self.turn.now;
-        self.turn = Turn { messages: 0, frames: 0, in_handlers: Duration::ZERO, now };
+        self.turn.messages = 0;
     }
 
     /// Writing is to have its turn, and other tasks.
     pub(crate) fn is_turn_over(&self) -> bool {
-        let Turn { messages, frames, in_handlers, now: _ } = self.turn;
-        messages >= MESSAGES_PER_TURN || frames >= FRAMES_PER_TURN || in_handlers >= HANDLERS_PER_TURN
+        let Turn { messages, start, now } = self.turn;
+        messages >= MESSAGES_PER_TURN || (messages > 0 && now.saturating_duration_since(start) >= TURN)
     }
 
     /// One message: a frame, or a merge of frames.
@@ -73,8 +79,7 @@ impl Dispatcher {
     /// # Errors
     /// What is not a frame ends the link. The elements of a merge before a bad one are handled.
     pub(crate) fn on_message(&mut self, message: &Bytes) -> Result<(), LinkError> {
-        self.turn.messages += 1;
-        self.turn.now = Instant::now();
+        self.turn.on_message(Instant::now());
         let frame = Frame::decode(message, self.link.capabilities).map_err(violation)?;
         if frame.head.op != Op::Merged {
             self.on_frame(frame, message);
@@ -92,7 +97,6 @@ impl Dispatcher {
     }
 
     fn on_frame(&mut self, frame: Frame<'_>, message: &Bytes) {
-        self.turn.frames += 1;
         tracing::trace!(target: "grid::frame", op = ?frame.head.op, mux = frame.head.mux, seq = frame.head.seq, bytes = frame.payload.len());
         match frame.head.op {
             Op::Request | Op::ConnectMux => serve(self, frame, message),
@@ -151,10 +155,9 @@ impl Dispatcher {
 
 /// Messages that are dispatched before writing has its turn.
 const MESSAGES_PER_TURN: usize = 64;
-/// Frames likewise, at the end of a message. A full merge: while its answers are on their way, the other end works on them.
-const FRAMES_PER_TURN: usize = 50;
-/// Time in handlers likewise: what an answer waits for those behind it, beside the rest of its message.
-const HANDLERS_PER_TURN: Duration = Duration::from_micros(100);
+/// Time likewise, looked at with each message and each handler that runs in the driver: what other tasks of the thread wait,
+/// and the answer to the first call of a turn.
+const TURN: Duration = Duration::from_micros(100);
 
 fn violation(error: DecodeError) -> LinkError {
     LinkError::Protocol(error.to_string().into())

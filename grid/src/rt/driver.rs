@@ -231,7 +231,8 @@ impl Driver {
         self.poll_ticks(cx)?;
         self.poll_deadlines(cx);
         if self.gather() == Gathering::Now {
-            yield_to_others(cx);
+            // Not tokio's own yield: it would keep the driver on this thread, which one of the others may block.
+            cx.waker().wake_by_ref();
             return Ok(Until::End);
         }
         let until = match self.poll_write(cx)? {
@@ -243,18 +244,10 @@ impl Driver {
             Poll::Pending => Until::End,
         };
         if read == Read::Some {
-            yield_to_others(cx);
+            cx.waker().wake_by_ref();
         }
         Ok(until)
     }
-}
-
-/// Has the task polled again once the others that are ready on this thread have had their turn. Unlike waking it, this does
-/// not wake another thread to come and steal it.
-fn yield_to_others(cx: &mut Context<'_>) {
-    let yielding = std::pin::pin!(tokio::task::yield_now());
-    let once = yielding.poll(cx);
-    debug_assert!(once.is_pending(), "it yields once");
 }
 
 impl Future for Driver {
@@ -262,7 +255,8 @@ impl Future for Driver {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let ended = self.poll_end(cx).and_then(|until| {
-            if self.link.outbox.sleep(until, cx.waker()) == OutboxSleep::TooLate {
+            // A call that began since deadlines were looked at found the driver awake, and woke nobody.
+            if self.link.outbox.sleep(until, cx.waker()) == OutboxSleep::TooLate || self.link.table.is_earlier() {
                 cx.waker().wake_by_ref();
             }
             self.link.end().map_or(Ok(()), |why| Err(why.clone()))

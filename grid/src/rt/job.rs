@@ -10,7 +10,8 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, Span};
 
 use super::inherit::{Inherited, Made, serving, serving_now};
-use super::outbox::{Closed, Lane, TryPush};
+use super::lane::Lane;
+use super::outbox::{Closed, TryPush};
 use super::peer::Peer;
 use super::registry::{Handler, Kind, Request, Served, Serving};
 use super::running::Admission;
@@ -90,7 +91,8 @@ impl Job {
         Some(ended_at)
     }
 
-    /// The first poll, which begins now. Gives when it has ended. The handler's own function runs in it as well: it may panic before it gives a future.
+    /// The first poll, which begins now. Gives when it has ended. The handler's own function runs in it as well: it may panic
+    /// before it gives a future.
     fn begin(&self, request: Request, now: Instant, cx: &mut Context<'_>) -> (Begun, Instant) {
         let begun = catch_unwind(AssertUnwindSafe(|| {
             let mut serving = (self.handler.serve)(request);

@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::counts::Counts;
 use super::inflow::Inflow;
-use super::outbox::{ControlRefused, Lane, Outbox, Place};
+use super::lane::Lane;
+use super::outbox::{ControlRefused, Outbox, Place};
 use super::running::Running;
 use super::stream::Stream;
 use super::table::{NoSlot, Table};

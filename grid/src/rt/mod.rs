@@ -8,15 +8,16 @@
 //!
 //! # Locks
 //!
-//! Order: a table shard or the sending lock of a stream, then the outbox queue. The state of a peer, the running calls of
-//! a link, what a stream has received and the guests of a node are locked alone. Nothing is held across an await, a
-//! system call, encoding, a wake-up or user code; but the sending lock of a stream is held while one frame of it is
-//! sealed and queued, so that its number is its place.
+//! Order: a table shard, or what a stream has received, then what it sends; then the outbox queue. A handle's view of
+//! its peer, then the state of that. The running calls of a link and the guests of a node are locked alone. Nothing is held across
+//! an await, a system call, encoding, a wake-up or user code; but the sending lock of a stream is held while one frame of
+//! it is sealed and queued, so that its number is its place.
 //!
 //! # Who waits for whom
 //!
-//! The driver waits for nobody: it reads whether or not it can write, its own replies go past the outbox's limit into a
-//! budget of their own, and handlers run in tasks of their own. Callers and handlers wait for room in the outbox.
+//! The driver waits for nobody: it reads whether or not it can write, and its own replies go past the outbox's limit into a
+//! budget of their own. Callers and handlers wait for room in the outbox. A handler runs in a task of its own, or for its
+//! first poll in the driver, if it has shown that it is quick ([`Pace`](pace::Pace)).
 
 mod accept;
 mod bulk;
@@ -25,10 +26,12 @@ mod dial;
 mod dispatch;
 mod driver;
 mod ended;
+mod hand;
 mod hello;
 mod inflow;
 mod inherit;
 mod job;
+mod lane;
 mod line;
 mod link;
 mod log_once;
@@ -55,12 +58,11 @@ mod writer;
 pub(crate) use dial::{Attached, dial_once, keep_connected};
 pub(crate) use ended::Ended;
 pub(crate) use inherit::{Inherited, Made, inherited};
+pub(crate) use lane::Lane;
 pub(crate) use line::{Line, LinkRef};
 pub(crate) use link::Link;
 pub(crate) use node::{Guard, Guests, Mesh, Node, Settings};
-pub(crate) use outbox::{Closed, Lane, TryPush};
-#[cfg(grid_bench)]
-pub(crate) use outbox::{Hand, Outbox};
+pub(crate) use outbox::{Closed, TryPush};
 pub(crate) use pace::Pace;
 pub(crate) use peer::{LinkState, Peer};
 pub use registry::{Answer, Failure, Serving};
@@ -68,8 +70,8 @@ pub(crate) use registry::{Handler, Kind, Registry, Request};
 pub use socket::{BoxIo, Io};
 pub(crate) use stream::{Next, Opening, Stream};
 pub(crate) use stream_out::{NotSent, StreamEnded};
-#[cfg(grid_bench)]
-pub(crate) use table::Table;
 pub(crate) use table::{Cancelled, NoSlot};
 #[cfg(feature = "axum")]
 pub(crate) use upgrade::answer as answer_upgrade;
+#[cfg(grid_bench)]
+pub(crate) use {hand::Hand, outbox::Outbox, table::Table};

@@ -18,8 +18,10 @@ use tokio::time::Instant;
 
 use super::counts::Counts;
 use super::ended::Ended;
+use super::hand::Hand;
+use super::lane::Lane;
 use super::link::Link;
-use super::outbox::{Closed, Hand, Lane, Outbox, Sleep, Taken, Until};
+use super::outbox::{Closed, Outbox, Sleep, Taken, Until};
 use super::stream::{Next, Opening, Stream};
 use super::stream_out::StreamEnded;
 use super::table::{Cancelled, Met, Table};

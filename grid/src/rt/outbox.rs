@@ -1,12 +1,13 @@
 //! Encoded frames on their way to the writer, bounded in bytes.
 
-use std::ops::AddAssign;
 use std::sync::PoisonError;
 use std::task::Waker;
 
 use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
 
 use super::bulk::{Bulk, Large};
+use super::hand::Hand;
+use super::lane::{Cost, Lane};
 use super::sync::{Mutex, MutexGuard};
 use super::writer::WRITE_BYTES;
 use crate::spare;
@@ -72,40 +73,6 @@ enum Writer {
     Blocked(Waker),
 }
 
-/// How a frame travels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lane {
-    Prompt,
-    /// In turns with the large frames of other calls.
-    Bulk {
-        mux: u64,
-    },
-}
-
-impl Lane {
-    /// Where a frame goes that need not stay behind others of its call.
-    pub(crate) fn of(len: usize, mux: u64) -> Self {
-        if len > PROMPT_FRAME_MAX { Self::Bulk { mux } } else { Self::Prompt }
-    }
-}
-
-/// What is given back when frames are written: bytes of room in either lane, and of the budget for frames that do not
-/// wait.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Cost {
-    prompt: usize,
-    bulk: usize,
-    control: usize,
-}
-
-impl AddAssign for Cost {
-    fn add_assign(&mut self, other: Self) {
-        self.prompt += other.prompt;
-        self.bulk += other.bulk;
-        self.control += other.control;
-    }
-}
-
 /// Room for a frame that is not queued yet. Dropped, it is given back.
 #[derive(Debug)]
 pub(crate) struct Room<'a> {
@@ -162,22 +129,6 @@ pub(crate) enum TryPush {
     Closed,
     /// The frame comes back, to be pushed with waiting.
     Full(EncodedFrame),
-}
-
-/// What the writer has taken, to be put into writes.
-#[derive(Debug, Default)]
-pub(crate) struct Hand {
-    pub(crate) first: Pack,
-    pub(crate) prompt: Pack,
-    prompt_cost: Cost,
-    pub(crate) large: Option<EncodedFrame>,
-}
-
-impl Hand {
-    /// Nothing is left to be put into a write.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.first.is_empty() && self.prompt.is_empty() && self.large.is_none()
-    }
 }
 
 /// What the driver finds.
@@ -440,6 +391,11 @@ impl Outbox {
 impl Queue {
     /// Gives who is to be woken once the lock is released.
     fn put(&mut self, frame: EncodedFrame, lane: Lane, cost: Cost) -> Option<Waker> {
+        let lane = match lane {
+            // None of its call is left that it would overtake: what the writer has taken it writes before it takes more.
+            Lane::Bulk { mux } if !self.bulk.has(mux) => Lane::of(frame.len(), mux),
+            lane => lane,
+        };
         match lane {
             Lane::Prompt => {
                 let before = self.prompt.bytes();
@@ -476,8 +432,6 @@ impl Writer {
     }
 }
 
-/// A frame above this size is large. Below it, a copy costs less than what an allocation of its own does in two threads.
-const PROMPT_FRAME_MAX: usize = 4 << 10;
 /// Half a write: the system takes one half while the other is put together.
 const MUCH: usize = WRITE_BYTES / 2;
 /// The part of the room that is for small frames: a quarter, 1 MiB by default, thousands of them.

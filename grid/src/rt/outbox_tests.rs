@@ -8,6 +8,9 @@ use crate::wire::{Flags, Header, Op, PayloadBuf, Trailer};
 /// The room of the prompt lane, of an outbox four times as large.
 const ROOM: usize = 100;
 
+/// Above what is small.
+const LARGE: usize = 5000;
+
 fn outbox() -> Outbox {
     Outbox::new(ROOM * PROMPT_SHARE, 64)
 }
@@ -55,12 +58,12 @@ fn senders_wait_for_room_and_get_it_in_order() {
 fn neither_lane_waits_for_room_in_the_other() {
     let (outbox, hand) = (outbox(), &mut Hand::default());
     let bulk = Lane::Bulk { mux: 1 };
-    outbox.try_push(frame(300), bulk).unwrap();
-    assert!(matches!(outbox.try_push(frame(10), bulk), Err(TryPush::Full(_))));
+    outbox.try_push(frame(LARGE), bulk).unwrap();
+    assert!(matches!(outbox.try_push(frame(LARGE), bulk), Err(TryPush::Full(_))));
     outbox.try_push(frame(ROOM), Lane::Prompt).unwrap();
     assert!(matches!(outbox.try_push(frame(10), Lane::Prompt), Err(TryPush::Full(_))));
-    assert_eq!(write(&outbox, hand), [ROOM, 300]);
-    outbox.try_push(frame(10), bulk).unwrap();
+    assert_eq!(write(&outbox, hand), [ROOM, LARGE]);
+    outbox.try_push(frame(LARGE), bulk).unwrap();
 }
 
 #[test]
@@ -128,7 +131,7 @@ fn what_is_written_holds_its_room_until_it_is_put_into_a_write() {
 fn a_large_frame_waits_for_the_small_ones_before_it_and_lets_later_ones_go() {
     let (outbox, hand) = (outbox(), &mut Hand::default());
     outbox.try_push(frame(40), Lane::Prompt).unwrap();
-    outbox.try_push(frame(200), Lane::Bulk { mux: 1 }).unwrap();
+    outbox.try_push(frame(LARGE), Lane::Bulk { mux: 1 }).unwrap();
     outbox.try_push(frame(40), Lane::Prompt).unwrap();
     outbox.take(41, hand);
     assert!(hand.large.is_none(), "of the small ones before it, not all go into this write");
@@ -159,4 +162,17 @@ fn a_sleeping_writer_is_woken_by_frames_and_a_blocked_one_by_the_end_alone() {
     outbox.close();
     assert_eq!(woken(), 2);
     assert_eq!(outbox.sleep(Until::End, &waker), Sleep::TooLate);
+}
+
+#[test]
+fn what_is_small_goes_with_what_is_small_again_once_no_large_frame_of_its_call_waits() {
+    let (outbox, hand) = (outbox(), &mut Hand::default());
+    let bulk = Lane::Bulk { mux: 1 };
+    outbox.push_own(frame(LARGE), bulk);
+    outbox.push_own(frame(20), bulk);
+    assert_eq!(write(&outbox, hand), [LARGE]);
+    assert_eq!(write(&outbox, hand), [20], "it stays behind the large one");
+    outbox.push_own(frame(20), bulk);
+    outbox.push_own(frame(20), bulk);
+    assert_eq!(write(&outbox, hand), [9 + 2 * 22]);
 }

@@ -29,11 +29,13 @@ impl Pace {
 
     /// The handler was polled for the first time for a call.
     pub(crate) fn on_first_poll(&self, took: Duration) {
-        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).min(LONGEST);
+        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let average = self.nanos.load(Ordering::Relaxed);
-        let next = match took > BLOCKING {
-            true => average.max(took),
-            false => average - average / WEIGHT + took / WEIGHT,
+        let next = match took {
+            // Once is enough.
+            _ if average == BLOCKS || took >= BLOCKED => BLOCKS,
+            _ if took > SLOW => average.max(took),
+            _ => average - average / WEIGHT + took / WEIGHT,
         };
         if next != average {
             self.nanos.store(next, Ordering::Relaxed);
@@ -46,10 +48,13 @@ impl Pace {
 const QUICK: u64 = 10_000;
 /// So many quick polls make a handler quick: `WEIGHT * ln(UNKNOWN / QUICK)`, some twenty.
 const UNKNOWN: u64 = 2 * QUICK;
-/// Longer than a thread of a runtime may be kept from other tasks by common advice (10 to 100 µs between two awaits).
-const BLOCKING: u64 = 100_000;
-/// What one slow poll counts at most: the handler is slow for some three hundred calls after it.
-const LONGEST: u64 = 1_000_000_000;
+/// Longer than a thread of a runtime may be kept from other tasks by common advice (10 to 100 µs between two awaits): the
+/// handler is slow for a hundred calls and more.
+const SLOW: u64 = 100_000;
+/// So long only what blocks a thread takes, or a machine that stood still. The handler always gets a task from then on.
+const BLOCKED: u64 = 20_000_000;
+/// Stands for an average of a handler that has blocked.
+const BLOCKS: u64 = u64::MAX;
 /// How many polls the average is over.
 const WEIGHT: u64 = 32;
 
@@ -70,15 +75,24 @@ mod tests {
     }
 
     #[test]
-    fn one_that_blocks_once_is_slow_for_long_and_one_that_computes_is_never_quick() {
+    fn one_that_was_slow_is_slow_for_long_and_one_that_computes_is_never_quick() {
         let pace = Pace::default();
         polls(&pace, 30, 1);
-        polls(&pace, 1, 5_000_000);
-        polls(&pace, 250, 1);
+        polls(&pace, 1, 5_000);
+        polls(&pace, 150, 1);
         assert!(!pace.is_quick());
-        polls(&pace, 250, 1);
+        polls(&pace, 150, 1);
         assert!(pace.is_quick());
         polls(&pace, 100, 50);
+        assert!(!pace.is_quick());
+    }
+
+    #[test]
+    fn one_that_blocks_once_is_never_quick_again() {
+        let pace = Pace::default();
+        polls(&pace, 30, 1);
+        polls(&pace, 1, 20_000);
+        polls(&pace, 10_000, 1);
         assert!(!pace.is_quick());
     }
 }

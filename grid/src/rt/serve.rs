@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use super::dispatch::Dispatcher;
 use super::job::Job;
+use super::lane::Lane;
 use super::link::Link;
 use super::node::Mesh;
-use super::outbox::Lane;
 use super::registry::{Handler, Kind, Request};
 use super::running::{Admission, NotAdmitted};
 use super::serve_stream;

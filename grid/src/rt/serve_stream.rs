@@ -6,8 +6,8 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
 use super::ended::Ended;
+use super::lane::Lane;
 use super::link::Link;
-use super::outbox::Lane;
 use super::running::Admission;
 use super::stream::{Opening, Stream, Verdict};
 use super::stream_out::StreamEnded;

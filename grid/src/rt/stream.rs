@@ -9,8 +9,9 @@ use tokio::time::Instant;
 
 use super::ended::Ended;
 use super::inflow::Inflow;
+use super::lane::Lane;
 use super::link::Link;
-use super::outbox::Lane;
+use super::outbox::Queued;
 use super::sync::{AtomicWaker, Mutex, MutexGuard};
 use crate::error::Refusal;
 use crate::limits::Timeouts;
@@ -57,8 +58,8 @@ pub(super) struct Outgoing {
     pub(super) lane: Lane,
     /// Towards a grid node, which counts on it.
     pub(super) ahead: Option<Ahead>,
-    /// Credits that were taken out of the semaphore many at once.
-    pub(super) credits: u32,
+    /// Enough was queued that the next sender lets the driver write it first.
+    pub(super) queued: Queued,
 }
 
 /// What a reader gets.
@@ -112,7 +113,7 @@ impl Stream {
                 sending: Sending::new(end, mux, link.crc),
                 lane: Lane::Prompt,
                 ahead: link.capabilities.contains(Capabilities::CREDITS).then(Ahead::default),
-                credits: 0,
+                queued: Queued::Little,
             }),
             credits: Semaphore::new(usize::try_from(credits).unwrap_or(0)),
             changed: Notify::new(),
@@ -395,5 +396,6 @@ pub(super) fn kept(payload: &[u8], message: &Bytes) -> Bytes {
     }
 }
 
-/// Items of up to this size are copied, as what is received in one go shares its memory, some 16 KiB.
-const COPIED_MAX: usize = 4 << 10;
+/// Items of up to this size are copied, as what is received in one go shares its memory, up to 64 KiB: so what is kept takes
+/// four times what is counted at most.
+const COPIED_MAX: usize = 16 << 10;

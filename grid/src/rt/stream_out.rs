@@ -4,8 +4,9 @@ use std::pin::pin;
 
 use tokio::sync::{SemaphorePermit, TryAcquireError};
 
+use super::lane::Lane;
 use super::link::Link;
-use super::outbox::{Closed, Lane, NoRoom, Queued, Room};
+use super::outbox::{Closed, NoRoom, Queued, Room};
 use super::stream::{Outgoing, Stream};
 use crate::proto::{Ahead, Reply, Size};
 use crate::wire::{Capabilities, EncodedFrame, Header, Op, PayloadBuf, Pong, RefusalReason, Trailer};
@@ -25,6 +26,8 @@ enum Refused {
 /// What an item has to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wait {
+    /// Others are to have their turn, the driver among them: what is queued is written while the next items are made.
+    Writer,
     /// The other end has not taken enough of what was sent.
     OtherEnd,
     Credit,
@@ -55,16 +58,12 @@ impl Stream {
         loop {
             let wait;
             (item, wait) = match self.attempt(link, item, credit.take(), room.take()) {
-                Ok(Queued::Little) => return Ok(()),
-                Ok(Queued::Much) => {
-                    // Items are written while the next ones are made.
-                    tokio::task::yield_now().await;
-                    return Ok(());
-                }
+                Ok(()) => return Ok(()),
                 Err(Refused::Ended) => return Err(StreamEnded),
                 Err(Refused::Wait(item, wait)) => (item, wait),
             };
             match wait {
+                Wait::Writer => tokio::task::yield_now().await,
                 Wait::OtherEnd => self.not_too_far().await?,
                 Wait::Credit => credit = Some(self.credits.acquire().await.map_err(|_| StreamEnded)?),
                 Wait::Room => room = Some(self.room(link, item.len()).await?),
@@ -75,38 +74,39 @@ impl Stream {
     /// Sends an item if there are a credit and room for it now.
     pub(crate) fn try_send(&self, link: &Link, item: PayloadBuf) -> Result<(), NotSent> {
         match self.attempt(link, item, None, None) {
-            Ok(_) => Ok(()),
+            Ok(()) => Ok(()),
             Err(Refused::Ended) => Err(NotSent::Ended),
+            // It was asked once, and is not asked again.
+            Err(Refused::Wait(item, Wait::Writer)) => self.try_send(link, item),
             Err(Refused::Wait(item, _)) => Err(NotSent::Wait(item)),
         }
     }
 
-    /// Sends an item if all is there that it takes, or says what is to be waited for. Gives what was waited for.
+    /// Sends an item if all is there that it takes, or says what is to be waited for. What was waited for and is not used
+    /// goes to the next one that waits for it.
     fn attempt(
         &self,
         link: &Link,
         item: PayloadBuf,
         credit: Option<SemaphorePermit<'_>>,
         room: Option<Room<'_>>,
-    ) -> Result<Queued, Refused> {
+    ) -> Result<(), Refused> {
         let mut out = self.sending();
         // Looked at with the lock held: after its end nothing of a call goes out.
         if self.is_over() {
             return Err(Refused::Ended);
         }
-        if let Some(credit) = credit {
-            credit.forget();
-            out.credits = out.credits.saturating_add(1);
+        if std::mem::replace(&mut out.queued, Queued::Little) == Queued::Much {
+            return Err(Refused::Wait(item, Wait::Writer));
         }
         if out.ahead.as_ref().is_some_and(Ahead::is_too_far) {
             return Err(Refused::Wait(item, Wait::OtherEnd));
         }
-        if out.credits == 0 {
-            out.credits = self.claim_credits();
-        }
-        if out.credits == 0 {
-            return Err(Refused::Wait(item, Wait::Credit));
-        }
+        let credit = match credit.map_or_else(|| self.credits.try_acquire(), Ok) {
+            Ok(credit) => credit,
+            Err(TryAcquireError::NoPermits) => return Err(Refused::Wait(item, Wait::Credit)),
+            Err(TryAcquireError::Closed) => return Err(Refused::Ended),
+        };
         let room = match room {
             Some(room) => room,
             None => {
@@ -120,23 +120,13 @@ impl Stream {
         };
         let size = if item.is_empty() { Size::Empty } else { Size::Some };
         let header = out.sending.on_item(size).ok_or(Refused::Ended)?;
-        out.credits -= 1;
+        credit.forget();
         if let Some(ahead) = &mut out.ahead {
             ahead.on_item(item.len());
         }
-        out.push(room, item.seal(header, &Trailer::default(), None)).map_err(|StreamEnded| Refused::Ended)
-    }
-
-    /// All credits that nobody waits for.
-    fn claim_credits(&self) -> u32 {
-        let available = u32::try_from(self.credits.available_permits()).unwrap_or(u32::MAX);
-        match self.credits.try_acquire_many(available) {
-            Ok(permits) => {
-                permits.forget();
-                available
-            }
-            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => 0,
-        }
+        let queued = out.push(room, item.seal(header, &Trailer::default(), None));
+        out.queued = queued.map_err(|StreamEnded| Refused::Ended)?;
+        Ok(())
     }
 
     /// The caller's items have ended.
@@ -216,7 +206,7 @@ impl Stream {
         };
         let (flags, payload, trailer) = reply.of_stream(counted);
         if !counted {
-            self.spend_credit().await?;
+            self.credits.acquire().await.map_err(|_| StreamEnded)?.forget();
         }
         let room = self.room(link, payload.len()).await?;
         ready();
@@ -228,19 +218,6 @@ impl Stream {
         if !counted {
             self.send_disconnect(link);
         }
-        Ok(())
-    }
-
-    /// Waits for a credit that is for no item.
-    async fn spend_credit(&self) -> Result<(), StreamEnded> {
-        {
-            let mut out = self.sending();
-            if out.credits > 0 {
-                out.credits -= 1;
-                return Ok(());
-            }
-        }
-        self.credits.acquire().await.map_err(|_| StreamEnded)?.forget();
         Ok(())
     }
 

@@ -4,7 +4,8 @@
 //! memory: a received message gives all its memory back when it is dropped, and the bytes to be sent are put
 //! together by the driver, where they are sent from.
 
-use std::io::Cursor;
+use std::collections::VecDeque;
+use std::io::{Cursor, Write};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tungstenite::protocol::frame::FrameHeader;
@@ -45,6 +46,8 @@ pub(crate) struct Inbox {
     pub(crate) message_bytes_max: usize,
     /// What one read takes up to.
     read_bytes: usize,
+    /// The memory of earlier reads. Once all messages of it are dropped it is used again.
+    retired: VecDeque<BytesMut>,
 }
 
 /// The beginning of a message that comes in several frames.
@@ -57,7 +60,15 @@ enum Fragments {
 impl Inbox {
     /// `bytes` have been received already.
     pub(crate) fn new(bytes: BytesMut, masks: Masks, message_bytes_max: usize) -> Self {
-        Self { bytes, header: None, fragments: None, masks, message_bytes_max, read_bytes: READ_BYTES_MIN }
+        Self {
+            bytes,
+            header: None,
+            fragments: None,
+            masks,
+            message_bytes_max,
+            read_bytes: READ_BYTES_MIN,
+            retired: VecDeque::new(),
+        }
     }
 
     /// Takes what has been received apart. `None`: more bytes are needed.
@@ -91,9 +102,23 @@ impl Inbox {
     pub(crate) fn reserve(&mut self) {
         let missing = self.header.as_ref().map_or(0, |(_, len)| len.saturating_sub(self.bytes.len()));
         let wanted = missing.min(self.bytes.len().max(FRAME_AT_ONCE)).max(self.read_bytes / WORTH_A_READ);
-        if self.bytes.capacity() - self.bytes.len() < wanted {
-            self.bytes.reserve(wanted.max(self.read_bytes));
+        if self.bytes.capacity() - self.bytes.len() >= wanted || self.bytes.try_reclaim(wanted) {
+            return;
         }
+        let mut fresh = self.memory(self.bytes.len() + wanted.max(self.read_bytes));
+        fresh.extend_from_slice(&self.bytes);
+        let mut full = std::mem::replace(&mut self.bytes, fresh);
+        full.clear();
+        if full.capacity() <= RETIRED_BYTES_MAX {
+            self.retired.truncate(RETIRED_MAX - 1);
+            self.retired.push_front(full);
+        }
+    }
+
+    /// Memory of at least this size.
+    fn memory(&mut self, bytes: usize) -> BytesMut {
+        let free = self.retired.iter_mut().position(|retired| retired.try_reclaim(bytes));
+        free.and_then(|place| self.retired.remove(place)).unwrap_or_else(|| BytesMut::with_capacity(bytes))
     }
 
     /// A read has taken so much, and there was room for so much: the more comes, the more is read at once.
@@ -106,6 +131,7 @@ impl Inbox {
     /// Gives back what memory is not in use just now.
     pub(crate) fn shrink(&mut self) {
         self.read_bytes = READ_BYTES_MIN;
+        self.retired = VecDeque::new();
         if self.bytes.is_empty() {
             self.bytes = BytesMut::new();
         }
@@ -205,13 +231,13 @@ pub(crate) fn put_frame(out: &mut Vec<u8>, opcode: OpCode, masks: Masks, len: us
 }
 
 /// Appends the header of a frame whose payload is `len` bytes long, and gives what that is to be masked with.
-pub(crate) fn put_header(out: &mut Vec<u8>, opcode: OpCode, masks: Masks, len: usize) -> Option<[u8; 4]> {
+pub(crate) fn put_header(out: &mut impl Write, opcode: OpCode, masks: Masks, len: usize) -> Option<[u8; 4]> {
     let mask = match masks {
         Masks::Yes => Some(fastrand::u32(..).to_ne_bytes()),
         Masks::No => None,
     };
     let header = FrameHeader { opcode, mask, ..FrameHeader::default() };
-    header.format(u64::try_from(len).unwrap_or(u64::MAX), out).expect("a Vec takes all that is written to it");
+    header.format(u64::try_from(len).unwrap_or(u64::MAX), out).expect("a buffer takes a header");
     mask
 }
 
@@ -232,11 +258,15 @@ fn violation(what: impl std::fmt::Display) -> LinkError {
 }
 
 /// What one read takes up to on a link where little comes: an idle one keeps no more.
-const READ_BYTES_MIN: usize = 4 << 10;
-/// What one read takes up to on a busy link: two full writes of a peer. A message shares its memory with those around it.
-const READ_BYTES_MAX: usize = 128 << 10;
+const READ_BYTES_MIN: usize = 2 << 10;
+/// What one read takes up to on a busy link: a full write of a peer. A message shares its memory with those around it.
+const READ_BYTES_MAX: usize = 64 << 10;
 /// Less room than this part of a read is not worth one: the buffer is replaced once per many messages, not at each.
 const WORTH_A_READ: usize = 8;
+/// How much memory of earlier reads is kept, in pieces and in bytes for each: for what is read while the messages of the last
+/// reads are worked on.
+const RETIRED_MAX: usize = 3;
+const RETIRED_BYTES_MAX: usize = 2 * READ_BYTES_MAX;
 /// A frame up to this size is given memory at once, a larger one as it comes.
 const FRAME_AT_ONCE: usize = 256 << 10;
 /// A payload above this size does not share its memory with what comes after it.
@@ -244,7 +274,7 @@ const KEPT_MAX: usize = FRAME_AT_ONCE;
 /// The longest payload of a control frame.
 const CONTROL_MAX: usize = 125;
 /// The longest header of a frame.
-const HEADER_MAX: usize = 14;
+pub(super) const HEADER_MAX: usize = 14;
 
 #[cfg(test)]
 mod tests {
@@ -335,6 +365,16 @@ mod tests {
         }
         inbox.reserve();
         assert_eq!(inbox.bytes.capacity(), READ_BYTES_MAX);
+        inbox.bytes.extend_from_slice(&[0; READ_BYTES_MAX]);
+        let (memory, message) = (inbox.bytes.as_ptr(), inbox.bytes.split().freeze());
+        inbox.reserve();
+        assert_ne!(inbox.bytes.as_ptr(), memory, "a message is in there");
+        drop(message);
+        inbox.bytes.extend_from_slice(&[0; READ_BYTES_MAX]);
+        inbox.bytes.clear();
+        let _message = std::mem::replace(&mut inbox.bytes, BytesMut::new());
+        inbox.reserve();
+        assert_eq!(inbox.bytes.as_ptr(), memory, "it is used again");
         inbox.shrink();
         inbox.reserve();
         assert!(inbox.bytes.capacity() <= READ_BYTES_MIN);

@@ -1,7 +1,7 @@
 //! What a link writes: messages put together out of frames, a bounded write at a time.
 
 use std::future::Future;
-use std::io::IoSlice;
+use std::io::{Cursor, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -10,23 +10,26 @@ use tokio::io::AsyncWrite;
 use tokio::time::{Sleep, sleep};
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-use super::outbox::{Hand, Outbox, Taken};
+use super::hand::Hand;
+use super::outbox::{Outbox, Taken};
 use super::socket::{Socket, closed};
-use super::websocket::{Masks, apply_mask, put_frame, put_header};
+use super::websocket::{HEADER_MAX, Masks, apply_mask, put_frame, put_header};
 use crate::error::LinkError;
+use crate::spare;
 use crate::wire::{EncodedFrame, Message};
 
 /// Whole messages on their way to the socket. Driven by the [`Driver`](super::driver::Driver) of the link.
 ///
-/// Small frames are merged and copied into one buffer, up to [`WRITE_BYTES`] at a time; a large one is written from where
-/// it was encoded, behind them in the same system call.
+/// Small frames are merged and copied into one buffer, up to [`WRITE_BYTES`] at a time; large ones are written from where
+/// they were encoded, behind those in the same system call.
 #[derive(Debug)]
 pub(super) struct Writer {
     masks: Masks,
     hand: Hand,
     out: Vec<u8>,
-    /// Goes after `out`, where its header is.
-    large: Option<EncodedFrame>,
+    /// Whole messages that go after `out`.
+    large: Vec<EncodedFrame>,
+    large_bytes: usize,
     /// Of `out` and `large`.
     written: usize,
     /// Pongs and closes that the peer provoked, to go between messages.
@@ -44,7 +47,8 @@ impl Writer {
             masks,
             hand: Hand::default(),
             out: Vec::new(),
-            large: None,
+            large: Vec::new(),
+            large_bytes: 0,
             written: 0,
             provoked: Vec::new(),
             message_bytes_max,
@@ -59,7 +63,7 @@ impl Writer {
 
     /// Everything that was put together has been written.
     pub(super) fn is_idle(&self) -> bool {
-        self.out.is_empty() && self.large.is_none() && self.provoked.is_empty() && self.hand.is_empty()
+        self.out.is_empty() && self.large.is_empty() && self.provoked.is_empty() && self.hand.is_empty()
     }
 
     /// Puts what is next together, up to a write. Gives the number of messages, and whether there is more to come.
@@ -68,11 +72,13 @@ impl Writer {
         let mut messages = 0;
         loop {
             let bytes = WRITE_BYTES.saturating_sub(self.out.len());
-            if bytes == 0 || self.large.is_some() {
+            if bytes == 0 || self.large_bytes >= LARGE_BYTES || self.large.len() + 1 >= PARTS {
                 return (messages, Taken::Some);
             }
+            // What is small goes before what is large: not behind what of that is in this write already.
+            let bytes = if self.large.is_empty() { bytes } else { 0 };
             let taken = outbox.take(bytes, &mut self.hand);
-            if self.hand.is_empty() {
+            if self.hand.is_empty() || (bytes == 0 && self.hand.large.is_none()) {
                 return (messages, taken);
             }
             messages += self.put(bytes);
@@ -95,13 +101,18 @@ impl Writer {
         }
         if let Some(mut frame) = self.hand.large.take() {
             messages += 1;
-            if frame.len() <= COPIED_MAX {
+            if frame.len() <= COPIED_MAX && self.large.is_empty() {
                 put_message(Message::One(frame.as_bytes()), masks, out);
+                spare::keep(frame);
             } else {
-                if let Some(mask) = put_header(out, OpCode::Data(Data::Binary), masks, frame.len()) {
+                let mut header = Cursor::new([0; HEADER_MAX]);
+                if let Some(mask) = put_header(&mut header, OpCode::Data(Data::Binary), masks, frame.len()) {
                     apply_mask(frame.as_bytes_mut(), mask);
                 }
-                self.large = Some(frame);
+                let len = usize::try_from(header.position()).unwrap_or(0);
+                frame.prepend(header.get_ref().get(..len).unwrap_or_default());
+                self.large_bytes += frame.len();
+                self.large.push(frame);
             }
         }
         messages
@@ -109,15 +120,14 @@ impl Writer {
 
     /// Writes what was put together. Ready when all is written.
     pub(super) fn poll_out(&mut self, socket: &mut Socket, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
-        loop {
-            let large = self.large.as_ref().map_or(&[][..], EncodedFrame::as_bytes);
-            let out = self.out.get(self.written..).unwrap_or_default();
-            let large = large.get(self.written.saturating_sub(self.out.len())..).unwrap_or_default();
-            let written = match (out, large) {
-                ([], []) => break,
-                (one, []) | ([], one) => Pin::new(&mut *socket).poll_write(cx, one),
-                (out, large) => {
-                    Pin::new(&mut *socket).poll_write_vectored(cx, &[IoSlice::new(out), IoSlice::new(large)])
+        let all = self.out.len() + self.large_bytes;
+        while self.written < all {
+            let written = match (self.out.get(self.written..), self.large.as_slice()) {
+                (Some(out), []) => Pin::new(&mut *socket).poll_write(cx, out),
+                _ => {
+                    let mut parts = [IoSlice::new(&[]); PARTS];
+                    let parts = self.rest(&mut parts);
+                    Pin::new(&mut *socket).poll_write_vectored(cx, parts)
                 }
             };
             match written {
@@ -131,8 +141,23 @@ impl Writer {
         }
         self.written = 0;
         self.out.clear();
-        self.large = None;
+        self.large.drain(..).for_each(spare::keep);
+        self.large_bytes = 0;
         Poll::Ready(Ok(()))
+    }
+
+    /// What is still to be written, as far as it fits.
+    fn rest<'a, 'b>(&'a self, parts: &'b mut [IoSlice<'a>; PARTS]) -> &'b [IoSlice<'a>] {
+        let mut skip = self.written;
+        let mut filled = 0;
+        for whole in [self.out.as_slice()].into_iter().chain(self.large.iter().map(EncodedFrame::as_bytes)) {
+            let rest = whole.get(skip..).unwrap_or_default();
+            skip = skip.saturating_sub(whole.len());
+            let Some(part) = parts.get_mut(filled).filter(|_| !rest.is_empty()) else { continue };
+            *part = IoSlice::new(rest);
+            filled += 1;
+        }
+        parts.get(..filled).unwrap_or_default()
     }
 
     pub(super) fn poll_flush(&mut self, socket: &mut Socket, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
@@ -191,6 +216,10 @@ fn put_message(message: Message<'_>, masks: Masks, out: &mut Vec<u8>) {
 /// Bytes of small frames that go into one write: large enough that a system call costs little beside it, small enough that
 /// what is queued behind waits some tens of microseconds.
 pub(super) const WRITE_BYTES: usize = 64 << 10;
+/// Bytes of large frames beyond which no further one goes into the same write: with a frame of 64 KiB, one more.
+const LARGE_BYTES: usize = 128 << 10;
+/// Parts of a write: the small frames, and as many large ones as get below `LARGE_BYTES` and one more.
+const PARTS: usize = 2 + LARGE_BYTES / COPIED_MAX;
 /// A large frame up to this size goes through the buffer as well, so that several of them share a system call.
 const COPIED_MAX: usize = 16 << 10;
 /// Bytes of WebSocket pongs that may wait: five hundred of the largest.

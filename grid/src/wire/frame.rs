@@ -243,8 +243,8 @@ pub(crate) struct PayloadBuf {
 }
 
 impl PayloadBuf {
-    /// The longest tuple: 1 + 9 + 5 + 5 + 3 + 2 + 2 + 5 bytes.
-    const HEADROOM: usize = 32;
+    /// The longest tuple, 1 + 9 + 5 + 5 + 3 + 2 + 2 + 5 bytes, and the longest header of a WebSocket frame before it, 14.
+    const HEADROOM: usize = 32 + 14;
 
     pub(crate) fn new() -> Self {
         Self::with_capacity(128)
@@ -328,6 +328,16 @@ impl EncodedFrame {
         self.buf.get(self.start..).unwrap_or_default()
     }
 
+    /// Puts the header of its message before the frame.
+    pub(crate) fn prepend(&mut self, header: &[u8]) {
+        let start = self.start.saturating_sub(header.len());
+        if let Some(room) = self.buf.get_mut(start..self.start) {
+            debug_assert_eq!(room.len(), header.len(), "there is room for the longest header");
+            room.copy_from_slice(header);
+            self.start = start;
+        }
+    }
+
     /// The memory, for something else.
     pub(crate) fn into_memory(self) -> Vec<u8> {
         self.buf
@@ -358,7 +368,7 @@ mod tests {
         };
         let mut out = Vec::new();
         header.put(&mut out, usize::try_from(u32::MAX).unwrap());
-        assert_eq!(out.len(), PayloadBuf::HEADROOM);
+        assert_eq!(out.len() + 14, PayloadBuf::HEADROOM);
     }
 
     #[test]

@@ -272,7 +272,8 @@ async fn a_stream_ends_exactly_once_also_when_links_are_lost() {
     let cutting = async {
         loop {
             let seen = oracle.probe.visits().started;
-            oracle.probe.until(|visits| visits.started > seen + 50).await;
+            // So seldom that other ends have their share, however slow the machine is.
+            oracle.probe.until(|visits| visits.started > seen + 150).await;
             network.cut();
         }
     };

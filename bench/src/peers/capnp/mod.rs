@@ -22,6 +22,7 @@ use tokio_util::compat::{TokioAsyncReadCompatExt, TokioAsyncWriteCompatExt};
 use self::echo_capnp::echo::{Client, EchoParams, EchoResults, Server};
 use super::wire::dial;
 use crate::case::{Done, Plan, Sample};
+use crate::memory;
 use crate::runtime::on_thread;
 use crate::unary::{Caller, Work, sum};
 
@@ -31,6 +32,23 @@ pub(crate) async fn measure(work: Work, plan: Plan) -> Result<Sample> {
         let run = async {
             let client = connect(serve().await?).await?;
             plan.measure(|count| call(client.clone(), work, count)).await
+        };
+        LocalSet::new().run_until(run).await
+    })
+    .await
+}
+
+/// Measures the memory of connections, each of which has carried a call of so many bytes.
+pub(crate) async fn connections(bytes: usize) -> Result<Sample> {
+    on_thread(async move || {
+        let run = async {
+            let server = serve().await?;
+            memory::connections(async || {
+                let client = connect(server).await?;
+                call(client.clone(), Work { bytes, callers: 1 }, 1).await?;
+                Ok(client)
+            })
+            .await
         };
         LocalSet::new().run_until(run).await
     })
@@ -60,10 +78,14 @@ async fn serve() -> Result<SocketAddr> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     spawn_local(async move {
-        let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        let client: Client = new_client(EchoServer);
-        anyhow::Ok(RpcSystem::new(network(stream, Side::Server), Some(client.client)).await?)
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            let client: Client = new_client(EchoServer);
+            spawn_local(RpcSystem::new(network(stream, Side::Server), Some(client.client)));
+        }
+        #[expect(unreachable_code, reason = "gives the errors above a type")]
+        anyhow::Ok(())
     });
     Ok(address)
 }
