@@ -8,16 +8,23 @@ use std::{env, fs};
 use anyhow::{Context, Result, bail, ensure};
 use comfy_table::{Table, presets};
 
-/// Counts the cases, and shows them beside what was written down in this file, or writes them down there.
-pub(crate) fn run(path: &Path, write: bool) -> Result<()> {
-    ensure!(Command::new("valgrind").arg("--version").output().is_ok(), "valgrind is not installed");
+/// Counts the cases that are wanted, and shows them beside what was written down in this file, or writes them down there.
+pub(crate) fn run(path: &Path, write: bool, wants: impl Fn(&str) -> bool) -> Result<()> {
+    ensure!(
+        cfg!(feature = "instructions"),
+        "needs a feature: cargo run --release --features instructions -- --instructions"
+    );
+    let tools = format!("{}, {}, {}", version("rustc")?, version("valgrind")?, env::consts::ARCH);
     let written = fs::read_to_string(path).unwrap_or_default();
+    if !written.contains(&tools) {
+        println!("counted with {tools}, and not with what it was written down with\n");
+    }
     let before = parse(&written);
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
     table.set_header(["instructions for each", "now", "written down", "difference"]);
-    let mut text = String::from(HEADER);
-    for case in CASES {
+    let mut text = format!("{HEADER}\n{tools}\n\n");
+    for case in CASES.into_iter().filter(|case| wants(case)) {
         let each = count(case)?;
         let (known, difference) = match before.get(case) {
             Some(known) => (known.to_string(), format!("{:+.1} %", difference(each, *known))),
@@ -35,9 +42,9 @@ pub(crate) fn run(path: &Path, write: bool) -> Result<()> {
 
 /// What twice the work takes more than the work, so that start and end do not count.
 fn count(case: &str) -> Result<u64> {
-    let (once, twice) = (total(case, UNITS)?, total(case, 2 * UNITS)?);
     let callers = case.split('/').nth(1).and_then(|row| row.rsplit('-').next()?.parse().ok()).unwrap_or(1);
-    Ok(twice.saturating_sub(once) / (UNITS * callers))
+    let (once, twice) = (total(case, UNITS / callers)?, total(case, 2 * UNITS / callers)?);
+    Ok(twice.saturating_sub(once) / UNITS)
 }
 
 /// Instructions of a process that does a case so often, both ends on one thread.
@@ -55,6 +62,13 @@ fn total(case: &str, units: u64) -> Result<u64> {
     }
 }
 
+/// What a program says that it is.
+fn version(program: &str) -> Result<String> {
+    let output = Command::new(program).arg("--version").output();
+    let output = output.with_context(|| format!("{program} is needed, and does not start"))?;
+    Ok(String::from_utf8(output.stdout)?.trim().into())
+}
+
 fn parse(text: &str) -> BTreeMap<&str, u64> {
     let counts = text.lines().filter_map(|line| {
         let (each, case) = line.trim().split_once("  ")?;
@@ -68,8 +82,8 @@ fn difference(now: u64, before: u64) -> f64 {
     (now as f64 / before as f64 - 1.0) * 100.0
 }
 
-/// Of each caller or stream.
-const UNITS: u64 = 1000;
+/// Of all callers or streams together: a hundred of each of 64.
+const UNITS: u64 = 6400;
 const CASES: [&str; 6] = [
     "unary/512B-1/grid",
     "unary/512B-1/grid-raw",
@@ -79,9 +93,8 @@ const CASES: [&str; 6] = [
     "streams/request-1/grid-w256",
 ];
 const HEADER: &str = "\
-Instructions in user space for each call or item, both ends together, on one thread, with a task for each handler, as
-none is quick under callgrind; `cargo run --release -- --instructions` compares with this, `--write` too writes it anew.
-
+Instructions in user space for each call or item of 512 bytes, both ends together, on one thread. How they are counted and
+written down: README.md.
 ";
 
 #[cfg(test)]
@@ -90,7 +103,15 @@ mod tests {
 
     #[test]
     fn what_was_written_down_is_read_again() {
-        let text = format!("{HEADER}    9000  unary/512B-1/grid\n   10000  streams/response-1/grid-w256\n");
+        let text =
+            format!("{HEADER}\nrustc 1.0\n\n    9000  unary/512B-1/grid\n   10000  streams/response-1/grid-w256\n");
         assert_eq!(parse(&text), [("unary/512B-1/grid", 9000), ("streams/response-1/grid-w256", 10_000)].into());
+    }
+
+    #[test]
+    fn each_case_that_is_counted_is_one_that_can_be_measured() {
+        let names: Vec<_> =
+            crate::groups().iter().flat_map(|group| &group.cases).map(crate::case::Case::name).collect();
+        CASES.iter().for_each(|case| assert!(names.iter().any(|name| name == case), "{case}"));
     }
 }

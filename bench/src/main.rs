@@ -28,7 +28,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
-use crate::case::{Allocations, Case, Group, Plan};
+use crate::case::{Allocations, Group, Plan};
 use crate::results::{Log, Samples};
 
 /// Measures grid beside its peers.
@@ -67,11 +67,12 @@ struct Args {
     /// With `--one`: does so much for each caller or stream, however long it takes.
     #[arg(long, requires = "one")]
     units: Option<u64>,
-    /// Counts instructions for each call and item with callgrind, and compares them with `instructions.txt`.
+    /// Counts instructions for each call and item with callgrind, and compares them with `instructions.txt`. Needs the
+    /// feature `instructions`.
     #[arg(long)]
     instructions: bool,
-    /// With `--instructions`: writes them down there.
-    #[arg(long, requires = "instructions")]
+    /// With `--instructions`: counts all, and writes them down there.
+    #[arg(long, requires = "instructions", conflicts_with = "filters")]
     write: bool,
 }
 
@@ -87,8 +88,8 @@ impl Args {
         self.rounds.unwrap_or(if self.quick { 3 } else { 5 }).max(1)
     }
 
-    fn wants(&self, case: &Case) -> bool {
-        self.filters.is_empty() || self.filters.iter().any(|filter| case.name().contains(filter))
+    fn wants(&self, case: &str) -> bool {
+        self.filters.is_empty() || self.filters.iter().any(|filter| case.contains(filter))
     }
 }
 
@@ -102,10 +103,10 @@ fn main() -> Result<()> {
         return Ok(());
     }
     if args.instructions {
-        return instructions::run(Path::new("instructions.txt"), args.write);
+        return instructions::run(Path::new("instructions.txt"), args.write, |case| args.wants(case));
     }
     for group in &mut groups {
-        group.cases.retain(|case| args.wants(case));
+        group.cases.retain(|case| args.wants(&case.name()));
     }
     groups.retain(|group| !group.cases.is_empty());
     ensure!(!groups.is_empty(), "no case has a name like that; see --list");

@@ -1,6 +1,8 @@
 //! Rounds over all cases, each measured in a process of its own.
 
 use std::process::{Command, Stdio};
+#[cfg(feature = "instructions")]
+use std::sync::mpsc;
 use std::time::Duration;
 use std::{env, process, thread};
 
@@ -20,10 +22,26 @@ pub(crate) fn here(case: &Case, plan: Plan, workers: usize) -> Result<Sample> {
     });
     allow_files();
     let runtime = match workers {
+        #[cfg(feature = "instructions")]
+        0 => return with_still_clock(case, plan),
+        #[cfg(not(feature = "instructions"))]
         0 => Builder::new_current_thread().enable_all().build()?,
         workers => Builder::new_multi_thread().worker_threads(workers).enable_all().build()?,
     };
     runtime.block_on(case.measure(plan))
+}
+
+/// On this thread, with a clock of tokio that stands still. grid decides by that clock where a handler runs, so it decides
+/// as it would at full speed, however slowly callgrind does it.
+#[cfg(feature = "instructions")]
+fn with_still_clock(case: &Case, plan: Plan) -> Result<Sample> {
+    let runtime = Builder::new_current_thread().enable_all().start_paused(true).build()?;
+    // The clock would leap to the next timer where all wait for a socket; it does not while something blocks.
+    let (end, is_over) = mpsc::channel::<()>();
+    runtime.spawn_blocking(move || is_over.recv().is_ok());
+    let sample = runtime.block_on(case.measure(plan));
+    drop(end);
+    sample
 }
 
 /// Lets this process have as many connections as it may: what shells give is often 1,024.

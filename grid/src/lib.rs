@@ -174,6 +174,9 @@ mod wire;
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+#[cfg(grid_bench)]
+#[doc(hidden)]
+pub mod internals;
 
 pub use answer_future::AnswerFuture;
 pub use builder::{Connect, ManagerBuilder, connect};

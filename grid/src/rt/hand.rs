@@ -7,7 +7,7 @@ use crate::wire::{EncodedFrame, Pack};
 #[derive(Debug, Default)]
 pub(crate) struct Hand {
     pub(super) first: Pack,
-    pub(super) prompt: Pack,
+    pub(crate) prompt: Pack,
     pub(super) prompt_cost: Cost,
     pub(super) large: Option<EncodedFrame>,
 }

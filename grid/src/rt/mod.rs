@@ -74,3 +74,5 @@ pub(crate) use stream_out::{NotSent, StreamEnded};
 pub(crate) use table::{Cancelled, NoSlot};
 #[cfg(feature = "axum")]
 pub(crate) use upgrade::answer as answer_upgrade;
+#[cfg(grid_bench)]
+pub(crate) use {hand::Hand, outbox::Outbox, table::Table};
