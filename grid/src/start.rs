@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::Span;
+use tracing::level_filters::LevelFilter;
 
 use crate::call::{Call, Shape};
 use crate::error::{CallError, LinkError, Refusal};
@@ -105,6 +106,9 @@ pub(crate) fn not_begun<T, E>(call: &Call<T, E>, error: NoSlot) -> CallError<E> 
 }
 
 pub(crate) fn span<T, E>(call: &Call<T, E>, mux: u64) -> Span {
+    if !spans_are_wanted() {
+        return Span::none();
+    }
     let (service, method) = call.label.unzip();
     tracing::debug_span!(
         target: "grid::call",
@@ -116,4 +120,10 @@ pub(crate) fn span<T, E>(call: &Call<T, E>, mux: u64) -> Span {
         mux,
         subroute = call.connection.under().map(|subroute| &**subroute.route()),
     )
+}
+
+/// Whether anybody looks at the spans of calls. With the feature `log` of tracing, which any crate of a program may turn on, one that
+/// nobody looks at costs as much as the header of a frame.
+pub(crate) fn spans_are_wanted() -> bool {
+    LevelFilter::current() >= LevelFilter::DEBUG
 }

@@ -18,6 +18,7 @@ use super::running::Admission;
 use super::serve_stream;
 use super::stream::Stream;
 use crate::proto::{Reply, ServerCall};
+use crate::start::spans_are_wanted;
 use crate::wire::{Capabilities, EncodedFrame, RefusalReason, TRACEPARENT};
 
 /// A handler at work for a call.
@@ -206,6 +207,9 @@ impl Job {
     }
 
     fn span(&self, request: &Request) -> Span {
+        if !spans_are_wanted() {
+            return Span::none();
+        }
         tracing::debug_span!(
             target: "grid::call",
             "serve",

@@ -50,10 +50,21 @@ impl<'a> Reader<'a> {
     }
 
     /// An unsigned integer of at most `max`, in any width, also as a signed one that is not negative.
+    #[inline]
     pub(super) fn uint(&mut self, field: &'static str, max: u64) -> Result<u64, DecodeError> {
+        debug_assert!(max > 0x7f, "a value of one byte is within any maximum");
+        match self.rest {
+            [value @ 0x00..=0x7f, rest @ ..] => {
+                self.rest = rest;
+                Ok((*value).into())
+            }
+            _ => self.wide_uint(field, max),
+        }
+    }
+
+    fn wide_uint(&mut self, field: &'static str, max: u64) -> Result<u64, DecodeError> {
         let marker = self.byte(field)?;
         let value = match marker {
-            0x00..=0x7f => u64::from(marker),
             0xcc => u64::from(self.byte(field)?),
             0xcd => u64::from(u16::from_be_bytes(self.array(field)?)),
             0xce => u64::from(u32::from_be_bytes(self.array(field)?)),
@@ -206,11 +217,17 @@ fn not_negative(field: &'static str, value: i64) -> Result<u64, DecodeError> {
     u64::try_from(value).map_err(|_| DecodeError::Negative(field))
 }
 
+#[inline]
 pub(super) fn put_uint(out: &mut impl BufMut, value: u64) {
+    match u8::try_from(value) {
+        Ok(value @ 0x00..=0x7f) => out.put_u8(value),
+        _ => put_wide_uint(out, value),
+    }
+}
+
+fn put_wide_uint(out: &mut impl BufMut, value: u64) {
     if let Ok(value) = u8::try_from(value) {
-        if value > 0x7f {
-            out.put_u8(0xcc);
-        }
+        out.put_u8(0xcc);
         out.put_u8(value);
     } else if let Ok(value) = u16::try_from(value) {
         out.put_u8(0xcd);
