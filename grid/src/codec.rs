@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 use crate::arguments::{AsBytes, FromBytes};
 use crate::description::Codec;
 use crate::error::{CodecError, RemoteError};
-use crate::spare;
+use crate::spare::{self, Growing};
 use crate::wire::{PayloadBuf, is_one_value};
 
 /// Appends an encoded value.
 pub(crate) fn encode(codec: Codec, value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) -> Result<(), CodecError> {
-    let serializer = Serializer::new(out).with_bytes(BytesMode::ForceIterables);
+    let serializer = Serializer::new(Growing(out)).with_bytes(BytesMode::ForceIterables);
     let encoded = match codec {
         Codec::Named => value.serialize(&mut serializer.with_struct_map()),
         Codec::Compact => value.serialize(&mut { serializer }),

@@ -4,44 +4,121 @@
 //! encoding costs no allocation, nor the growth of one.
 
 use std::cell::RefCell;
+use std::io;
 
 use crate::wire::{EncodedFrame, PayloadBuf};
 
-thread_local!(static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) });
+thread_local!(static SPARE: RefCell<Spare> = const { RefCell::new(Spare { small: Vec::new(), large: Vec::new() }) });
+
+struct Spare {
+    small: Vec<Vec<u8>>,
+    large: Vec<Vec<u8>>,
+}
 
 /// An empty payload.
 pub(crate) fn payload() -> PayloadBuf {
-    let memory = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
+    let memory = SPARE.try_with(|spare| spare.borrow_mut().small.pop()).ok().flatten();
     memory.map_or_else(PayloadBuf::new, PayloadBuf::in_memory)
 }
 
 /// A payload of these bytes.
 pub(crate) fn payload_of(bytes: &[u8]) -> PayloadBuf {
     let mut payload = payload();
-    payload.writer().extend_from_slice(bytes);
+    Growing(payload.writer()).extend(bytes);
     payload
+}
+
+/// Where a payload is encoded. When it becomes large it moves into memory of its size.
+#[derive(Debug)]
+pub(crate) struct Growing<'a>(pub(crate) &'a mut Vec<u8>);
+
+impl Growing<'_> {
+    #[inline]
+    fn extend(&mut self, bytes: &[u8]) {
+        if self.0.capacity() - self.0.len() < bytes.len() {
+            self.grow(bytes.len());
+        }
+        self.0.extend_from_slice(bytes);
+    }
+
+    #[cold]
+    fn grow(&mut self, more: usize) {
+        let len = self.0.len() + more + PayloadBuf::TAIL;
+        match large(len) {
+            Some(mut memory) => {
+                memory.clear();
+                memory.extend_from_slice(self.0);
+                keep_memory(std::mem::replace(self.0, memory));
+            }
+            // With something over, so that it does for the next one, which is about as large.
+            None => self.0.reserve(more + PayloadBuf::TAIL + len / 8),
+        }
+    }
+}
+
+impl io::Write for Growing<'_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.extend(bytes);
+        Ok(bytes.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.extend(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Memory for this many bytes, and not for many more: it may wait with them.
+fn large(len: usize) -> Option<Vec<u8>> {
+    let fits = |memory: &Vec<u8>| memory.capacity() >= len && memory.capacity() / 2 <= len;
+    let taken = SPARE.try_with(|spare| {
+        let large = &mut spare.borrow_mut().large;
+        let fitting = large.iter().rposition(fits)?;
+        Some(large.swap_remove(fitting))
+    });
+    taken.ok().flatten()
 }
 
 /// Keeps the memory of a frame that is not needed any more.
 pub(crate) fn keep(frame: EncodedFrame) {
-    let memory = frame.into_memory();
-    if memory.capacity() > PIECE_MAX {
-        return;
-    }
+    keep_memory(frame.into_memory());
+}
+
+fn keep_memory(memory: Vec<u8>) {
     // At its end a thread has nothing to keep it in.
     let _kept = SPARE.try_with(|spare| {
-        let mut spare = spare.borrow_mut();
-        if spare.len() < PIECES_MAX {
-            spare.push(memory);
+        let Spare { small, large } = &mut *spare.borrow_mut();
+        match memory.capacity() {
+            ..=SMALL_MAX if small.len() < SMALL_PIECES_MAX => small.push(memory),
+            ..=SMALL_MAX => {}
+            ..=LARGE_MAX => {
+                // The one that is kept longest is the least like those that come now.
+                if large.len() == LARGE_PIECES_MAX {
+                    large.remove(0);
+                }
+                large.push(memory);
+            }
+            _ => {}
         }
     });
 }
 
-/// Larger pieces are not kept: a payload of one byte may get any, and may wait with it. Frames up to half of this are
+/// Any payload may get a piece up to this size, one of one byte as well, and may wait with it. Frames up to half of this are
 /// copied, and memory grows by doubling.
-const PIECE_MAX: usize = 8 << 10;
+const SMALL_MAX: usize = 8 << 10;
 /// What a thread keeps, 128 KiB at most: for callers that begin several calls before the first is polled.
-const PIECES_MAX: usize = 16;
+const SMALL_PIECES_MAX: usize = 16;
+/// A piece up to this size is kept for what is about as large. Systems clear memory page by page before they give it out, which takes
+/// longer than to encode into it; and allocators give such sizes back to the system at once.
+const LARGE_MAX: usize = 128 << 10;
+/// What a thread keeps of them, 512 KiB at most: what a write takes, and as much that is encoded meanwhile.
+const LARGE_PIECES_MAX: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -64,9 +141,29 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded() {
-        keep(sealed(payload_of(&[7; 2 * PIECE_MAX])));
-        (0..2 * PIECES_MAX).map(|_| sealed(PayloadBuf::new())).for_each(keep);
-        let kept = SPARE.with_borrow(|spare| (spare.len(), spare.iter().map(Vec::capacity).max()));
-        assert!(kept.0 == PIECES_MAX && kept.1 <= Some(PIECE_MAX), "{kept:?}");
+        [LARGE_MAX, 2 * SMALL_MAX].iter().for_each(|len| keep(sealed(payload_of(&vec![7; *len]))));
+        (0..2 * LARGE_PIECES_MAX)
+            .map(|_| sealed(payload_of(&[7; 2 * SMALL_MAX])))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .for_each(keep);
+        (0..2 * SMALL_PIECES_MAX).map(|_| sealed(PayloadBuf::new())).for_each(keep);
+        let kept = |pieces: &[Vec<u8>]| (pieces.len(), pieces.iter().map(Vec::capacity).max());
+        let (small, large) = SPARE.with_borrow(|spare| (kept(&spare.small), kept(&spare.large)));
+        assert!(small.0 == SMALL_PIECES_MAX && small.1 <= Some(SMALL_MAX), "{small:?}");
+        assert!(large.0 == LARGE_PIECES_MAX && large.1 <= Some(LARGE_MAX), "{large:?}");
+    }
+
+    #[test]
+    fn what_is_large_takes_the_memory_of_what_was_as_large_and_a_small_payload_never_does() {
+        let first = sealed(payload_of(&[7; 64 << 10]));
+        let memory = first.as_bytes().as_ptr_range();
+        keep(first);
+        for len in [1, 20 << 10] {
+            assert!(!memory.contains(&sealed(payload_of(&vec![7; len])).as_bytes().as_ptr()), "{len}");
+        }
+        let second = sealed(payload_of(&[8; (64 << 10) + 100]));
+        assert!(memory.contains(&second.as_bytes().as_ptr()));
+        assert_eq!(second.as_bytes(), sealed(PayloadBuf::copy_from(&[8; (64 << 10) + 100])).as_bytes());
     }
 }

@@ -355,7 +355,7 @@ impl Outbox {
             return Err(Closed);
         }
         let waker = queue.put(frame, lane, cost);
-        let queued = match queue.prompt.bytes() < MUCH {
+        let queued = match queue.prompt.bytes() + queue.bulk.bytes() < MUCH {
             true => Queued::Little,
             false => Queued::Much,
         };

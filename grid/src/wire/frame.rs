@@ -245,14 +245,15 @@ pub(crate) struct PayloadBuf {
 impl PayloadBuf {
     /// The longest tuple, 1 + 9 + 5 + 5 + 3 + 2 + 2 + 5 bytes, and the longest header of a WebSocket frame before it, 14.
     const HEADROOM: usize = 32 + 14;
+    /// What may stand behind the payload, without a trailer.
+    pub(crate) const TAIL: usize = SubrouteId::LEN + 4;
 
     pub(crate) fn new() -> Self {
         Self::with_capacity(128)
     }
 
     pub(crate) fn with_capacity(len: usize) -> Self {
-        let tail = SubrouteId::LEN + 4;
-        Self::in_memory(Vec::with_capacity(Self::HEADROOM + len + tail))
+        Self::in_memory(Vec::with_capacity(Self::HEADROOM + len + Self::TAIL))
     }
 
     /// In the memory of something that is not needed any more.
