@@ -97,12 +97,12 @@ fn keep_memory(memory: Vec<u8>) {
         match memory.capacity() {
             ..=SMALL_MAX if small.len() < SMALL_PIECES_MAX => small.push(memory),
             ..=SMALL_MAX => {}
-            ..=LARGE_MAX => {
-                // The one that is kept longest is the least like those that come now.
-                if large.len() == LARGE_PIECES_MAX {
+            ..=LARGE_BYTES_MAX => {
+                large.push(memory);
+                // What is kept longest is the least like what comes now.
+                while large.iter().map(Vec::capacity).sum::<usize>() > LARGE_BYTES_MAX {
                     large.remove(0);
                 }
-                large.push(memory);
             }
             _ => {}
         }
@@ -114,11 +114,9 @@ fn keep_memory(memory: Vec<u8>) {
 const SMALL_MAX: usize = 8 << 10;
 /// What a thread keeps, 128 KiB at most: for callers that begin several calls before the first is polled.
 const SMALL_PIECES_MAX: usize = 16;
-/// A piece up to this size is kept for what is about as large. Systems clear memory page by page before they give it out, which takes
-/// longer than to encode into it; and allocators give such sizes back to the system at once.
-const LARGE_MAX: usize = 128 << 10;
-/// What a thread keeps of them, 512 KiB at most: what a write takes, and as much that is encoded meanwhile.
-const LARGE_PIECES_MAX: usize = 4;
+/// What a thread keeps of larger pieces, for what is about as large as they were. Systems clear memory page by page before they
+/// give it out, which takes longer than to encode into it, and allocators give such sizes back at once.
+const LARGE_BYTES_MAX: usize = 2 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -141,17 +139,17 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded() {
-        [LARGE_MAX, 2 * SMALL_MAX].iter().for_each(|len| keep(sealed(payload_of(&vec![7; *len]))));
-        (0..2 * LARGE_PIECES_MAX)
-            .map(|_| sealed(payload_of(&[7; 2 * SMALL_MAX])))
-            .collect::<Vec<_>>()
-            .into_iter()
-            .for_each(keep);
-        (0..2 * SMALL_PIECES_MAX).map(|_| sealed(PayloadBuf::new())).for_each(keep);
-        let kept = |pieces: &[Vec<u8>]| (pieces.len(), pieces.iter().map(Vec::capacity).max());
-        let (small, large) = SPARE.with_borrow(|spare| (kept(&spare.small), kept(&spare.large)));
-        assert!(small.0 == SMALL_PIECES_MAX && small.1 <= Some(SMALL_MAX), "{small:?}");
-        assert!(large.0 == LARGE_PIECES_MAX && large.1 <= Some(LARGE_MAX), "{large:?}");
+        let frames = (0..400).map(|step| sealed(payload_of(&vec![7; step << 10]))).collect::<Vec<_>>();
+        frames.into_iter().for_each(keep);
+        keep(sealed(payload_of(&vec![7; LARGE_BYTES_MAX])));
+        SPARE.with_borrow(|Spare { small, large }| {
+            assert!(small.iter().all(|memory| memory.capacity() <= SMALL_MAX));
+            let bytes: usize = large.iter().map(Vec::capacity).sum();
+            assert!((LARGE_BYTES_MAX / 2..=LARGE_BYTES_MAX).contains(&bytes), "{bytes}");
+            assert!(small.len() <= SMALL_PIECES_MAX, "{}", small.len());
+        });
+        (0..2 * SMALL_PIECES_MAX).map(|_| sealed(PayloadBuf::new())).collect::<Vec<_>>().into_iter().for_each(keep);
+        assert_eq!(SPARE.with_borrow(|spare| spare.small.len()), SMALL_PIECES_MAX);
     }
 
     #[test]

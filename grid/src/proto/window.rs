@@ -26,7 +26,7 @@ pub(crate) struct Window {
 enum Grants {
     /// One frame for one item, as v1 knows it.
     OneByOne,
-    /// Many in one frame, when half of the window has been taken, or [`AHEAD_BYTES`].
+    /// Many in one frame, when half of the window has been taken, or half of [`AHEAD_BYTES`].
     Counted,
 }
 
@@ -87,11 +87,11 @@ impl Window {
     ///
     /// No end waits for the other when all items were taken. If the sender has no credits, the whole window is owed, and
     /// so goes back; with little memory, one of it does. If it has sent as many bytes as it may ([`Ahead`]), that is seen here,
-    /// and the credits of all items go back.
+    /// and the credits of all items go back: those of the first half while it still sends the second.
     pub(crate) fn grant(&mut self, memory: Memory, queue: Queue) -> u32 {
         let least = self.least_owed();
         let count = match memory {
-            Memory::Plenty if self.owed >= least || self.seen.is_too_far() => self.owed,
+            Memory::Plenty if self.owed >= least || self.seen.is_half_way() => self.owed,
             Memory::Scarce if self.seen.is_too_far() && queue == Queue::Empty => self.owed.min(self.seen.items()),
             Memory::Scarce if self.outstanding == 0 && queue == Queue::Empty => self.owed.min(1),
             Memory::Plenty | Memory::Scarce => 0,
@@ -136,6 +136,11 @@ impl Ahead {
     /// Items that were not taken.
     fn items(&self) -> u32 {
         u32::try_from(self.sent - self.taken).unwrap_or(u32::MAX)
+    }
+
+    /// Whether half of the bytes were sent that may be.
+    fn is_half_way(&self) -> bool {
+        self.bytes >= AHEAD_BYTES / 2
     }
 
     /// Whether the next item has to wait.

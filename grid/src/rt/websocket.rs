@@ -46,6 +46,8 @@ pub(crate) struct Inbox {
     pub(crate) message_bytes_max: usize,
     /// What one read takes up to.
     read_bytes: usize,
+    /// The longest frame that came whole.
+    longest: usize,
     /// The memory of earlier reads. Once all messages of it are dropped it is used again.
     retired: VecDeque<BytesMut>,
 }
@@ -67,6 +69,7 @@ impl Inbox {
             masks,
             message_bytes_max,
             read_bytes: READ_BYTES_MIN,
+            longest: 0,
             retired: VecDeque::new(),
         }
     }
@@ -87,6 +90,7 @@ impl Inbox {
             self.header = Some((header, len));
             return Ok(None);
         }
+        self.longest = self.longest.max(len);
         let mut payload = self.bytes.split_to(len);
         if len > KEPT_MAX {
             // The rest shares the memory of a large payload, and would keep all of it.
@@ -98,10 +102,12 @@ impl Inbox {
         self.on_frame(&header, payload).map(Some)
     }
 
-    /// Makes room for what is to be read next. A large frame is given memory as it comes, not as it is announced.
+    /// Makes room for what is to be read next. A large frame is given memory as it comes, not as it is announced, unless one as
+    /// long has come before.
     pub(crate) fn reserve(&mut self) {
         let missing = self.header.as_ref().map_or(0, |(_, len)| len.saturating_sub(self.bytes.len()));
-        let wanted = missing.min(self.bytes.len().max(FRAME_AT_ONCE)).max(self.read_bytes / WORTH_A_READ);
+        let wanted =
+            missing.min(self.bytes.len().max(self.longest).max(FRAME_AT_ONCE)).max(self.read_bytes / WORTH_A_READ);
         if self.bytes.capacity() - self.bytes.len() >= wanted || self.bytes.try_reclaim(wanted) {
             return;
         }
@@ -131,6 +137,7 @@ impl Inbox {
     /// Gives back what memory is not in use just now.
     pub(crate) fn shrink(&mut self) {
         self.read_bytes = READ_BYTES_MIN;
+        self.longest = 0;
         self.retired = VecDeque::new();
         if self.bytes.is_empty() {
             self.bytes = BytesMut::new();
@@ -353,6 +360,16 @@ mod tests {
         assert_eq!(inbox.next(), Ok(None));
         inbox.reserve();
         assert!(inbox.bytes.capacity() <= FRAME_AT_ONCE);
+    }
+
+    #[test]
+    fn a_frame_as_long_as_one_that_came_is_given_its_memory_at_once() {
+        let mut inbox = inbox(&frame(BINARY, Masks::No, &[1; 1 << 20]), Masks::No);
+        assert!(matches!(inbox.next(), Ok(Some(Received::Message(_)))));
+        inbox.bytes.extend_from_slice(&[0x82, 0x7f, 0, 0, 0, 0, 0, 0x10, 0, 0]);
+        assert_eq!(inbox.next(), Ok(None));
+        inbox.reserve();
+        assert!(inbox.bytes.capacity() >= 1 << 20);
     }
 
     #[test]
