@@ -89,8 +89,8 @@ const CASES: [&str; 6] = [
     "unary/512B-1/grid-raw",
     "unary/512B-64/grid",
     "unary/512B-64/grid-raw",
-    "streams/response-1/grid-w256",
-    "streams/request-1/grid-w256",
+    "streams/response-1/grid-w1024",
+    "streams/request-1/grid-w1024",
 ];
 const HEADER: &str = "\
 Instructions in user space for each call or item of 512 bytes, both ends together, on one thread. How they are counted and
@@ -104,8 +104,8 @@ mod tests {
     #[test]
     fn what_was_written_down_is_read_again() {
         let text =
-            format!("{HEADER}\nrustc 1.0\n\n    9000  unary/512B-1/grid\n   10000  streams/response-1/grid-w256\n");
-        assert_eq!(parse(&text), [("unary/512B-1/grid", 9000), ("streams/response-1/grid-w256", 10_000)].into());
+            format!("{HEADER}\nrustc 1.0\n\n    9000  unary/512B-1/grid\n   10000  streams/response-1/grid-w1024\n");
+        assert_eq!(parse(&text), [("unary/512B-1/grid", 9000), ("streams/response-1/grid-w1024", 10_000)].into());
     }
 
     #[test]

@@ -123,7 +123,7 @@ impl Picture {
 /// The same for a column in all pictures.
 fn color(column: &str) -> RGBColor {
     let (red, green, blue) = match column {
-        "grid" | "grid-w256" => (200, 30, 45),
+        "grid" | "grid-w1024" => (200, 30, 45),
         "grid-raw" | "grid-w64" => (232, 100, 95),
         "grid-w16" => (242, 150, 140),
         "grid-w1" => (248, 195, 188),

@@ -126,4 +126,4 @@ const FIGURES: &[Figure] = &[Figure::RATE.beside(), Figure::CPU.beside(), Figure
 /// Streams at once.
 const STREAMS: [u64; 2] = [1, 64];
 /// Windows of grid.
-const WINDOWS: [u32; 4] = [1, 16, 64, 256];
+const WINDOWS: [u32; 4] = [1, 16, 64, 1024];

@@ -18,7 +18,7 @@ pub struct Windows {
 impl Windows {
     /// The window of a stream that is given none. With items of some hundred bytes it keeps both ends busy while credits
     /// are on their way; large items are bounded by their bytes instead.
-    pub const DEFAULT: u32 = 256;
+    pub const DEFAULT: u32 = 1024;
     /// The largest window.
     pub const MAX: u32 = 1 << 16;
 

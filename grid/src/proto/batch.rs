@@ -50,5 +50,5 @@ impl Batch {
 
 /// A sixteenth of what a stream may be ahead, so that what is counted as unread is about what is.
 const DUE_BYTES: usize = 64 << 10;
-/// Places of an empty queue that keep their memory: a default window.
+/// Places of an empty queue that keep their memory, 8 KiB of it.
 const ITEMS_KEPT: usize = 256;

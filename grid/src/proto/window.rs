@@ -152,7 +152,7 @@ impl Ahead {
 /// Bytes that one direction of a stream may be ahead, but for the item that goes beyond: what a network of 10 Gbit/s
 /// carries in a millisecond. The other end counts on it.
 const AHEAD_BYTES: usize = 1 << 20;
-/// Items of up to this size are bounded by the window alone: by a quarter of a mebibyte with the default one.
+/// Items of up to this size are bounded by the window alone: by as much with the default one.
 const SMALL_BYTES: usize = 1 << 10;
 
 #[cfg(test)]
