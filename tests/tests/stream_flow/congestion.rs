@@ -193,12 +193,11 @@ async fn senders_that_wait_for_room_end_with_their_stream() {
     settle().await;
     drop(inbound);
     settle().await;
-    for (number, sender) in senders.into_iter().enumerate() {
-        assert!(sender.is_finished(), "sender {number} still waits");
-        // Two had room: one on its way, one in the outbox.
-        let expected = if number < 2 { Ok(()) } else { Err(SendError::Ended) };
-        assert_eq!(sender.await.expect("no panic"), expected);
-    }
+    assert!(senders.iter().all(JoinHandle::is_finished), "a sender still waits");
+    let sent = join_all(senders).await.into_iter().map(|sent| sent.expect("no panic"));
+    let (had_room, had_none): (Vec<_>, Vec<_>) = sent.partition(Result::is_ok);
+    assert_eq!(had_room.len(), 2, "one on its way, one in the outbox");
+    assert!(had_none.iter().all(|sent| *sent == Err(SendError::Ended)), "{had_none:?}");
 }
 
 #[tokio::test(start_paused = true)]
