@@ -94,17 +94,16 @@ fn keep_memory(memory: Vec<u8>) {
     // At its end a thread has nothing to keep it in.
     let _kept = SPARE.try_with(|spare| {
         let Spare { small, large } = &mut *spare.borrow_mut();
-        match memory.capacity() {
-            ..=SMALL_MAX if small.len() < SMALL_PIECES_MAX => small.push(memory),
-            ..=SMALL_MAX => {}
-            ..=LARGE_BYTES_MAX => {
-                large.push(memory);
-                // What is kept longest is the least like what comes now.
-                while large.iter().map(Vec::capacity).sum::<usize>() > LARGE_BYTES_MAX {
-                    large.remove(0);
-                }
+        if memory.capacity() <= SMALL_MAX {
+            if small.len() < SMALL_PIECES_MAX {
+                small.push(memory);
             }
-            _ => {}
+        } else if memory.capacity() <= LARGE_BYTES_MAX {
+            large.push(memory);
+            // What is kept longest is the least like what comes now.
+            while large.iter().map(Vec::capacity).sum::<usize>() > LARGE_BYTES_MAX {
+                large.remove(0);
+            }
         }
     });
 }
