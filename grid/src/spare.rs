@@ -63,6 +63,15 @@ mod tests {
     }
 
     #[test]
+    fn a_small_payload_never_gets_the_memory_of_a_large_frame() {
+        for bytes in (10..=24).map(|log| 1 << log) {
+            keep(sealed(payload_of(&vec![7; bytes])));
+            let mut small = payload_of(b"x");
+            assert!(small.writer().capacity() <= 8 << 10, "{} bytes, after {bytes}", small.writer().capacity());
+        }
+    }
+
+    #[test]
     fn what_is_kept_is_bounded() {
         keep(sealed(payload_of(&[7; 2 * PIECE_MAX])));
         (0..2 * PIECES_MAX).map(|_| sealed(PayloadBuf::new())).for_each(keep);
