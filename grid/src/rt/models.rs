@@ -24,6 +24,7 @@ use super::link::Link;
 use super::outbox::{Closed, Outbox, Sleep, Taken, Until};
 use super::stream::{Next, Opening, Stream};
 use super::stream_out::StreamEnded;
+use super::sync::number_thread;
 use super::table::{Cancelled, Met, Table};
 use crate::error::LinkError;
 use crate::limits::{Limits, Timeouts};
@@ -106,6 +107,23 @@ fn a_deadline_that_is_earlier_is_seen() {
         let mux = beginning.join().expect("no panic");
         assert!(seen.is_some() || table.is_earlier());
         table.cancel(mux);
+    });
+}
+
+#[test]
+fn two_calls_below_the_limit_begin_though_another_shard_has_claimed_their_places() {
+    model(|| {
+        let table = Arc::new(Table::new(2, 2, 0));
+        let done = [(); 2].map(|()| begin(&table, None).0);
+        done.into_iter().for_each(|mux| assert_eq!(table.cancel(mux), Cancelled::Waiting));
+        let beginning = Arc::clone(&table);
+        let begin = |table: &Table| {
+            number_thread(1);
+            begin(table, None).0
+        };
+        let beginning = thread::spawn(move || begin(&beginning));
+        let calls = [begin(&table), beginning.join().expect("no panic")];
+        calls.into_iter().for_each(|mux| assert_eq!(table.cancel(mux), Cancelled::Waiting));
     });
 }
 

@@ -13,19 +13,39 @@ pub(crate) use futures_util::task::AtomicWaker;
 pub(crate) use tokio::sync::Semaphore;
 
 #[cfg(all(test, grid_loom))]
-pub(crate) use self::under_loom::{AtomicWaker, Semaphore};
+pub(crate) use self::under_loom::{AtomicWaker, Semaphore, number_thread, thread_number};
 #[cfg(all(test, grid_loom))]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 #[cfg(all(test, grid_loom))]
 pub(crate) use loom::sync::{Mutex, MutexGuard};
 
+/// A small number for each thread, so that threads tend to use shards of their own.
+#[cfg(not(all(test, grid_loom)))]
+pub(crate) fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed));
+    NUMBER.with(|number| *number)
+}
+
 #[cfg(all(test, grid_loom))]
 mod under_loom {
+    use std::cell::Cell;
     use std::fmt;
     use std::ops::Deref;
     use std::task::Waker;
 
     use loom::sync::atomic::{AtomicUsize, Ordering};
+
+    loom::thread_local!(static NUMBER: Cell<usize> = Cell::new(0));
+
+    pub(crate) fn thread_number() -> usize {
+        NUMBER.with(Cell::get)
+    }
+
+    /// Each has the number 0 if it does not get another.
+    pub(crate) fn number_thread(number: usize) {
+        NUMBER.with(|own| own.set(number));
+    }
 
     /// With the methods of the usual one.
     #[derive(Default)]
