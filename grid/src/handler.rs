@@ -27,6 +27,10 @@ use crate::windows::Windows;
 use crate::wire::{HandlerId, RefusalReason};
 
 /// A service that a node can serve: the `..Server` that [`service`](macro@crate::service) generates.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a service",
+    label = "of a type that implements the trait `T` of a service, serve `TServer::new(..)`"
+)]
 pub trait Service: Describe + Send + Sync + 'static {
     #[doc(hidden)]
     fn handle(&self, method: u8, request: Request) -> Serving;

@@ -76,14 +76,17 @@
 //! **Handlers** are plain methods. One that takes `cx: &Context` learns who calls ([`Context::caller`]), how long is left
 //! ([`Context::remaining`]) and what the caller sent along by [`Call::metadata`] ([`Context::metadata`]). It reaches the
 //! peers of its own node by [`Context::peer`], and calls its caller back by [`Context::connection`]. Calls that it makes inherit its
-//! remaining time. A handler that panics ends its own call; the node goes on.
+//! remaining time. It must not block its thread: what does, goes into `tokio::task::spawn_blocking`, as its link, and deadlines
+//! of others, may stand still meanwhile. A handler that panics ends its own call, whose caller gets the text of the panic; the
+//! node goes on.
 //!
 //! **Guests.** [`grid::connect`](connect) connects a process that is no node of the mesh: a client, a job, a test. The
 //! node must [`allow_guests`](ManagerBuilder::allow_guests), and the guest know the same secret. It can serve, too, and be
 //! called back: `grid::connect(url).shared_secret(secret).serve(ProgressServer::new(printer)).await?`.
 //!
 //! **Leaving.** [`Manager::shutdown`] refuses new calls, tells the peers, waits for running calls for up to
-//! [`Timeouts::drain`], and closes. Dropping the last [`Manager`] ends the node at once.
+//! [`Timeouts::drain`], and closes. Dropping the last [`Manager`] ends the node without
+//! waiting for anything, so its port may still be taken for a moment.
 //!
 //! # One outcome
 //!
@@ -115,7 +118,7 @@
 //! | target | level | what | fields |
 //! |---|---|---|---|
 //! | `grid::node` | info, warn | a drain begins; it ended with calls still running | `name`, `links` |
-//! | `grid::link` | info | `connected`, `disconnected` | `local`, `peer`, `instance`, `why` |
+//! | `grid::link` | info | `connected`, `disconnected`, at the start `waiting to be dialled` | `local`, `peer`, `instance`, `why` |
 //! | `grid::link` | warn, then debug | a peer cannot be connected, or a connection was refused: warned once per fault, however often it is tried | `local`, `peer`, `why` |
 //! | `grid::call` | debug span `call` | a call of this node | `handler`, `service`, `method`, `peer`, `mux`, `subroute` |
 //! | `grid::call` | debug span `serve` | a call that this node serves | `handler`, `peer`, `mux`, `subroute`, `traceparent` |

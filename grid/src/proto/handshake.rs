@@ -60,7 +60,8 @@ where
         let connect = Connect::decode(frame.payload).map_err(|error| format!("error parsing connectReq: {error}"))?;
         let guest = is_guest(connect.host);
         if connect.host == self.local || !(self.known)(connect.host) {
-            return Err(format!("unknown incoming host: {}", connect.host));
+            let why = if guest { ", and this node lets no guests in" } else { "" };
+            return Err(format!("unknown incoming host: {}{why}", connect.host));
         }
         let apart = connect.time.abs_difference(self.now);
         if apart > self.clock_difference_max {

@@ -131,6 +131,9 @@ impl Node {
         for peer in self.mesh.peers.values() {
             if local_dials(&self.shared.settings.name, &peer.name) {
                 self.shared.tasks.spawn(dial_forever(Arc::clone(peer), Arc::clone(&self.mesh)));
+            } else {
+                let local = &self.shared.settings.name;
+                tracing::info!(target: "grid::link", %local, peer = %peer.name, "waiting to be dialled");
             }
         }
     }

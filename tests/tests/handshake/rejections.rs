@@ -107,10 +107,13 @@ async fn a_body_that_cannot_be_read_is_rejected_with_a_reason() {
 async fn each_rejection_has_the_text_of_v1() {
     let rig = strict(Side::Accepts).await;
     let good = || rig.script.hello();
-    for host in ["http://10.0.0.1:9000", &rig.script.node, "", "guest://1", &format!("{}/", rig.script.name)] {
+    for host in ["http://10.0.0.1:9000", &rig.script.node, "", &format!("{}/", rig.script.name)] {
         let reason = rejected_hello(&rig.script, &Hello { host: host.into(), ..good() }).await;
         assert_eq!(reason, format!("unknown incoming host: {host}"));
     }
+    // v1 has no guests.
+    let reason = rejected_hello(&rig.script, &Hello { host: "guest://1".into(), ..good() }).await;
+    assert_eq!(reason, "unknown incoming host: guest://1, and this node lets no guests in");
     for off in [-310, 310, -100_000_000_000, i64::MAX / 2] {
         let reason = rejected_hello(&rig.script, &Hello { time: time(now_secs() + off), ..good() }).await;
         assert!(reason.starts_with("time difference too large between servers: "), "{reason}");
