@@ -166,6 +166,8 @@ mod proto;
 mod rt;
 mod spare;
 mod start;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod tls;
 mod transport;
 mod types;
 mod windows;
@@ -196,6 +198,8 @@ pub use limits::{Limits, Timeouts};
 pub use manager::Manager;
 pub use outbound::Outbound;
 pub use proto::Claim;
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsError};
 pub use transport::{BoxIo, Connector, Io};
 pub use windows::Windows;
 pub use wire::{HandlerId, RefusalReason};
