@@ -137,6 +137,15 @@ mod tests {
     }
 
     #[test]
+    fn a_small_payload_never_gets_the_memory_of_a_large_frame() {
+        for bytes in (10..=24).map(|log| 1 << log) {
+            keep(sealed(payload_of(&vec![7; bytes])));
+            let mut small = payload_of(b"x");
+            assert!(small.writer().capacity() <= 8 << 10, "{} bytes, after {bytes}", small.writer().capacity());
+        }
+    }
+
+    #[test]
     fn what_is_kept_is_bounded() {
         let frames = (0..400).map(|step| sealed(payload_of(&vec![7; step << 10]))).collect::<Vec<_>>();
         frames.into_iter().for_each(keep);

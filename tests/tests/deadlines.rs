@@ -1,12 +1,18 @@
 //! How long calls may take, here and there. Under virtual time.
 
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use grid::{Call, CallError, Context, Manager, ManagerBuilder, RemoteError};
-use grid_tests::memory::{Network, settle, within};
+use grid::{BoxIo, Call, CallError, Connector, Context, Manager, ManagerBuilder, RemoteError};
+use grid_tests::memory::{LINK_BYTES, Network, settle, within};
 use grid_tests::mesh::only;
 use grid_tests::probe::{ECHO, HANG, Probe, SLEEP, echo, sleep_for};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep};
 
 #[grid::service(id = 3)]
@@ -278,4 +284,78 @@ async fn when_the_time_is_up_the_whole_chain_of_handlers_is_dropped() {
     let visits = scene.near.visits();
     assert_eq!((visits.started, visits.dropped), (1, 1));
     assert_eq!((only(&scene.left).stats().calls_in, only(&scene.left).stats().calls_out), (0, 0));
+}
+
+/// Begins a call within the next write of a link: by then its driver has looked at the deadlines of calls, and it is still
+/// awake.
+#[derive(Clone, Default)]
+struct InNextWrite {
+    call: Arc<Mutex<Option<Begun>>>,
+    begun: Arc<Mutex<Option<Begun>>>,
+}
+
+type Begun = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+type Std<'a> = std::task::Context<'a>;
+
+struct Watched {
+    io: BoxIo,
+    in_next_write: InNextWrite,
+}
+
+struct Watching(Network, InNextWrite);
+
+impl Connector for Watching {
+    fn connect<'a>(&'a self, name: &'a str) -> Pin<Box<dyn Future<Output = io::Result<BoxIo>> + Send + 'a>> {
+        Box::pin(async {
+            let io = self.0.connect(name).await?;
+            Ok(Box::new(Watched { io, in_next_write: self.1.clone() }) as BoxIo)
+        })
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Std<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Std<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let InNextWrite { call, begun } = &self.in_next_write;
+        if let Some(mut call) = call.lock().unwrap().take() {
+            assert!(call.as_mut().poll(&mut Std::from_waker(Waker::noop())).is_pending());
+            *begun.lock().unwrap() = Some(call);
+        }
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Std<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Std<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// On a link that takes all, and on one that is full then.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_begins_just_before_the_driver_sleeps_ends_at_its_deadline() {
+    for bytes in [1, 2 * LINK_BYTES] {
+        let (network, in_next_write) = (Network::default(), InNextWrite::default());
+        let watching = Watching(network.clone(), in_next_write.clone());
+        let probe = Probe::default();
+        let (left, _right) = network.pair(|left| left.connector(watching), |right| serve(&probe, right)).await;
+        settle().await;
+        network.freeze();
+        let call = only(&left).single(HANG, "").timeout(Duration::from_millis(50));
+        *in_next_write.call.lock().unwrap() = Some(Box::pin(call.into_future()));
+        let start = Instant::now();
+        let other = tokio::spawn(only(&left).single(HANG, vec![7; bytes]).into_future());
+        settle().await;
+        let begun = in_next_write.begun.lock().unwrap().take().expect("the other call was written");
+        assert_eq!(within(begun).await, LATE);
+        assert_eq!(start.elapsed(), Duration::from_millis(50));
+        other.abort();
+    }
 }

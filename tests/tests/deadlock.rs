@@ -10,9 +10,11 @@ use grid::{Context, Manager, ManagerBuilder, RemoteError};
 use grid_tests::memory::{Network, settle, within};
 use grid_tests::mesh::{only, pair, soon};
 use grid_tests::probe::{ECHO, echo};
+use grid_tests::raw::{Frame, LengthForm, RawPeer, SIDES, Setup, Side, merge, opcode};
+use tokio::runtime::{Builder, Handle};
 
 const RELAY: u8 = 20;
-const BLOCK: u8 = 21;
+const BLOCK: u8 = 70;
 const DEPTH: u8 = 10;
 
 /// Calls the caller back, one level less deep, until level 0; then goes back up, adding one level each.
@@ -138,6 +140,97 @@ async fn a_handler_that_blocks_its_thread_loses_nothing() {
     }
     assert_eq!(soon(slow).await.expect("no panic"), Ok(Bytes::from("slow")));
     assert_eq!(connection.stats().reconnects, 0);
+}
+
+const UNKNOWN: u32 = 71;
+
+fn message(peer: &RawPeer, frames: &[Frame]) -> Vec<u8> {
+    let elements: Vec<_> = frames.iter().map(Frame::encode).collect();
+    let merged = merge(u32::try_from(frames.len()).expect("not that many"), &elements);
+    peer.ws(opcode::BINARY, merged).encode(LengthForm::Shortest)
+}
+
+/// Bytes of a peer that make the driver let the tasks of its thread go first, of which one blocks the thread then. The last
+/// request is refused, by the driver itself.
+fn blocking(peer: &RawPeer) -> [(Vec<u8>, Vec<u64>); 2] {
+    let block = |mux| Frame::request(mux, BLOCK.into(), "x");
+    let unknown = || Frame::request(1, UNKNOWN, "");
+    // For the answers of the others: something is queued.
+    let gathering = message(peer, &[unknown(), block(2), block(3)]);
+    // For it has read for long. These late answers take more than the 100 µs that it may.
+    let late = vec![Frame::response(7, ""); 2_000];
+    let reading = [late, vec![block(2)], vec![unknown()]].map(|frames| message(peer, &frames)).concat();
+    [(gathering, vec![2, 3]), (reading, vec![2])]
+}
+
+/// While some of its threads are blocked, the others can go on with a link. The peer has a runtime of its own: one of which
+/// no thread is left to look at the clock would let it wait for ever.
+#[test]
+fn handlers_that_block_their_threads_do_not_hold_up_their_link() {
+    let node = Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("it starts");
+    let peer = Builder::new_current_thread().enable_all().build().expect("it starts");
+    for (side, case) in SIDES.into_iter().flat_map(|side| [(side, 0), (side, 1)]) {
+        peer.block_on(block_threads(node.handle(), side, case));
+    }
+}
+
+async fn block_threads(node: &Handle, side: Side, case: usize) {
+    // Dropped when the test fails, it lets the handlers go as well.
+    let (unblock, blocked) = mpsc::channel::<()>();
+    let blocked = Arc::new(Mutex::new(blocked));
+    let serve = |builder: ManagerBuilder| {
+        builder.single(BLOCK, move |_, payload: Bytes| {
+            let blocked = Arc::clone(&blocked);
+            async move {
+                blocked.lock().unwrap().recv().map_err(|_| RemoteError::new("the test failed"))?;
+                Ok(payload)
+            }
+        })
+    };
+    let rig = node.spawn(Setup::new(side).start(serve)).await.expect("no panic");
+    let mut peer = rig.link().await;
+    let (bytes, blocked) = blocking(&peer)[case].clone();
+    peer.send_bytes(&bytes).await;
+    assert_eq!(peer.recv().await.mux, 1, "the refusal, though the others are blocked");
+    for mux in 4..200 {
+        peer.send(&Frame::request(mux, ECHO.into(), "x")).await;
+        assert_eq!(peer.recv().await.mux, mux);
+    }
+    let mut unblocked = Vec::new();
+    for _ in &blocked {
+        unblock.send(()).expect("the handlers wait");
+        unblocked.push(peer.recv().await.mux);
+    }
+    unblocked.sort_unstable();
+    assert_eq!(unblocked, blocked);
+    rig.finish().await;
+}
+
+/// It may run in the task of the link as long as it is quick. Under virtual time, which it alone moves on.
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_has_blocked_a_link_once_always_gets_a_task() {
+    const TASK: u8 = 72;
+    let task = |builder: ManagerBuilder| {
+        builder.single(TASK, |_, millis: Bytes| async move {
+            if let Some(millis) = millis.first() {
+                // Passes in the first poll.
+                tokio::time::advance(Duration::from_millis((*millis).into())).await;
+            }
+            Ok::<_, RemoteError>(Bytes::from(tokio::task::id().to_string()))
+        })
+    };
+    let (left, _right) = Network::default().pair(|left| left, task).await;
+    let connection = &only(&left);
+    let call = |millis: &'static [u8]| async move { connection.single(TASK, millis).await.expect("it answers") };
+    for _ in 0..100 {
+        call(&[]).await;
+    }
+    let driver = call(&[]).await;
+    assert_eq!(call(&[]).await, driver, "it is quick");
+    call(&[20]).await;
+    for _ in 0..1_000 {
+        assert_ne!(call(&[]).await, driver);
+    }
 }
 
 /// As many callers as there are places: a place is free again when its caller has the answer.

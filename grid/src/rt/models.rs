@@ -24,6 +24,7 @@ use super::link::Link;
 use super::outbox::{Closed, Outbox, Sleep, Taken, Until};
 use super::stream::{Next, Opening, Stream};
 use super::stream_out::StreamEnded;
+use super::sync::number_thread;
 use super::table::{Cancelled, Met, Table};
 use super::wakes::Wakes;
 use crate::error::LinkError;
@@ -34,16 +35,29 @@ use crate::wire::{Capabilities, EncodedFrame, Flags, Frame, Header, Message, Op,
 
 /// Each thread is taken off at most this often where it need not be.
 const PREEMPTIONS: usize = 5;
+/// The same where there are many steps.
+const PREEMPTIONS_FEW: usize = 3;
 
 fn model(body: impl Fn() + Sync + Send + 'static) {
+    model_with(PREEMPTIONS, body);
+}
+
+fn model_with(preemptions: usize, body: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
-    builder.preemption_bound = Some(PREEMPTIONS);
+    builder.preemption_bound = Some(preemptions);
     builder.check(body);
 }
 
 fn frame(op: Op, mux: u64, seq: u32, flags: Flags, payload: &[u8]) -> Bytes {
     let header = Header { seq, ..Header::new(op, mux, flags) };
     Bytes::copy_from_slice(PayloadBuf::copy_from(payload).seal(header, &Trailer::default(), None).as_bytes())
+}
+
+/// So many credits for the items of a caller, in one frame.
+fn credits(mux: u64, seq: u32, credits: u32) -> Bytes {
+    let header = Header { seq, ..Header::new(Op::UnblockClMux, mux, Flags::NONE) };
+    let trailer = Trailer { credits: Some(credits), ..Trailer::default() };
+    Bytes::copy_from_slice(PayloadBuf::new().seal(header, &trailer, None).as_bytes())
 }
 
 fn deliver(table: &Table, message: &Bytes) -> Met {
@@ -94,6 +108,23 @@ fn a_deadline_that_is_earlier_is_seen() {
         let mux = beginning.join().expect("no panic");
         assert!(seen.is_some() || table.is_earlier());
         table.cancel(mux);
+    });
+}
+
+#[test]
+fn two_calls_below_the_limit_begin_though_another_shard_has_claimed_their_places() {
+    model(|| {
+        let table = Arc::new(Table::new(2, 2, 0));
+        let done = [(); 2].map(|()| begin(&table, None).0);
+        done.into_iter().for_each(|mux| assert_eq!(table.cancel(mux), Cancelled::Waiting));
+        let beginning = Arc::clone(&table);
+        let begin = |table: &Table| {
+            number_thread(1);
+            begin(table, None).0
+        };
+        let beginning = thread::spawn(move || begin(&beginning));
+        let calls = [begin(&table), beginning.join().expect("no panic")];
+        calls.into_iter().for_each(|mux| assert_eq!(table.cancel(mux), Cancelled::Waiting));
     });
 }
 
@@ -226,6 +257,26 @@ fn a_credit_wakes_the_sender_that_waits_for_it() {
         }
         driver.join().expect("no panic");
         assert_eq!(queued(&link), [(Op::MuxClientMsg, 1), (Op::MuxClientMsg, 2)]);
+    });
+}
+
+/// Neither takes what the other needs: not the one that finds a credit there, nor the one that is about to wait for one.
+#[test]
+fn two_senders_with_credits_for_both_get_on() {
+    model_with(PREEMPTIONS_FEW, || {
+        let link = link();
+        let stream = open(&link);
+        assert_eq!(block_on(stream.send(&link, PayloadBuf::copy_from(b"x"))), Ok(()), "it takes the first credit");
+        let (other, its_link) = (Arc::clone(&stream), Arc::clone(&link));
+        let other = thread::spawn(move || block_on(other.send(&its_link, PayloadBuf::copy_from(b"x"))));
+        let driver = Arc::clone(&link);
+        let mux = stream.mux;
+        let driver = thread::spawn(move || deliver(&driver.table, &credits(mux, 1, 2)));
+        assert_eq!(block_on(stream.send(&link, PayloadBuf::copy_from(b"x"))), Ok(()));
+        assert_eq!(other.join().expect("no panic"), Ok(()));
+        driver.join().expect("no panic");
+        let item = |seq| (Op::MuxClientMsg, seq);
+        assert_eq!(queued(&link), [item(1), item(2), item(3)]);
     });
 }
 

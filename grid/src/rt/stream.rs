@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::ended::Ended;
@@ -12,7 +12,7 @@ use super::inflow::Inflow;
 use super::lane::Lane;
 use super::link::Link;
 use super::outbox::Queued;
-use super::sync::{AtomicWaker, Mutex, MutexGuard};
+use super::sync::{AtomicWaker, Mutex, MutexGuard, Semaphore};
 use super::wakes::Wakes;
 use crate::error::Refusal;
 use crate::limits::Timeouts;

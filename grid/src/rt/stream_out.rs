@@ -267,3 +267,7 @@ impl Outgoing {
 
 /// What a frame without a trailer needs around its payload, at most.
 const FRAME_BYTES: usize = 36;
+
+#[cfg(test)]
+#[path = "stream_out_tests.rs"]
+mod tests;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::ended::Ended;
 use super::slots::{Slot, Slots};
 use super::stream::{Stream, Verdict};
-use super::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering};
+use super::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering, thread_number};
 use super::wakes::Wakes;
 use crate::error::LinkError;
 use crate::proto::outcome;
@@ -35,7 +35,7 @@ use crate::wire::{Capabilities, Frame};
 pub(crate) struct Table {
     shards: Box<[Shard]>,
     shard_bits: u32,
-    /// Of the calls that may be in flight, those that no shard has claimed.
+    /// Of the calls that may be in flight, those that no shard has claimed. Changed with the lock of a shard held.
     unclaimed: AtomicUsize,
     in_flight_max: usize,
     /// A call has to end before the driver will look.
@@ -121,50 +121,47 @@ impl Table {
 
     /// A shard in which a call may begin. Each claims a number of calls at once, so that threads do not meet over a count.
     fn allowed(&self, shard: usize) -> Result<MutexGuard<'_, Slots>, NoSlot> {
-        for reclaimed in [false, true] {
-            let mut slots = self.lock(shard);
-            if let Some(why) = slots.closed.clone() {
-                return Err(NoSlot::Closed(why));
-            }
-            if slots.allowed == 0 {
-                // One at a time near the limit, so that what is left is not all in one shard.
-                let share = |unclaimed: usize| (unclaimed / (2 * self.shards.len())).clamp(1, CLAIM);
-                let claim = |unclaimed: usize| (unclaimed > 0).then(|| unclaimed - share(unclaimed));
-                if let Ok(unclaimed) = self.unclaimed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, claim) {
-                    slots.allowed = share(unclaimed);
-                }
-            }
-            if slots.allowed > 0 {
-                return Ok(slots);
-            }
-            drop(slots);
-            if !reclaimed {
-                self.reclaim();
-            }
+        let mut slots = self.lock(shard);
+        if let Some(why) = slots.closed.clone() {
+            return Err(NoSlot::Closed(why));
         }
-        Err(NoSlot::Full(self.in_flight_max))
+        if slots.allowed > 0 || self.claim(&mut slots) {
+            return Ok(slots);
+        }
+        drop(slots);
+        self.reclaim(shard)
     }
 
-    /// Takes back what shards have claimed and do not need now.
-    fn reclaim(&self) {
-        for shard in 0..self.shards.len() {
-            let allowed = std::mem::take(&mut self.lock(shard).allowed);
-            self.unclaimed.fetch_add(allowed, Ordering::Relaxed);
+    /// The same when none is left to be claimed: takes back what shards have claimed and do not need now. All are locked, so
+    /// that a call is refused only while as many as may be are in flight.
+    fn reclaim(&self, shard: usize) -> Result<MutexGuard<'_, Slots>, NoSlot> {
+        let mut all: Vec<_> = (0..self.shards.len()).map(|shard| self.lock(shard)).collect();
+        let allowed: usize = all.iter_mut().map(|slots| std::mem::take(&mut slots.allowed)).sum();
+        self.unclaimed.fetch_add(allowed, Ordering::Relaxed);
+        let mut slots = all.swap_remove(shard);
+        if let Some(why) = slots.closed.clone() {
+            return Err(NoSlot::Closed(why));
         }
+        if self.claim(&mut slots) { Ok(slots) } else { Err(NoSlot::Full(self.in_flight_max)) }
+    }
+
+    /// Claims some calls for a shard. One at a time near the limit, so that what is left is not all in one shard.
+    fn claim(&self, slots: &mut Slots) -> bool {
+        let share = |unclaimed: usize| (unclaimed / (2 * self.shards.len())).clamp(1, CLAIM);
+        let claim = |unclaimed: usize| (unclaimed > 0).then(|| unclaimed - share(unclaimed));
+        let claimed = self.unclaimed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, claim);
+        slots.allowed += claimed.map_or(0, share);
+        claimed.is_ok()
     }
 
     /// Vacates a slot, which ends the call in it.
     fn vacate(&self, mut slots: MutexGuard<'_, Slots>, index: usize) -> Slot {
         let slot = slots.vacate(index);
-        let surplus = match slots.allowed > 2 * CLAIM {
-            true => CLAIM,
-            false => 0,
-        };
-        slots.allowed -= surplus;
-        drop(slots);
-        if surplus > 0 {
-            self.unclaimed.fetch_add(surplus, Ordering::Relaxed);
+        if slots.allowed > 2 * CLAIM {
+            slots.allowed -= CLAIM;
+            self.unclaimed.fetch_add(CLAIM, Ordering::Relaxed);
         }
+        drop(slots);
         if self.watched.load(Ordering::Relaxed) {
             self.idle.notify_waiters();
         }
@@ -381,13 +378,6 @@ fn own(payload: &[u8], message: &Bytes) -> Bytes {
         true => Bytes::copy_from_slice(payload),
         false => message.slice_ref(payload),
     }
-}
-
-/// A small number for each thread, so that threads tend to use shards of their own.
-fn thread_number() -> usize {
-    static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-    thread_local!(static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed));
-    NUMBER.with(|number| *number)
 }
 
 /// Bits of a mux id that name a slot: 2^20 calls, which is the most that `Limits::calls_out_max` can be, in any of 16

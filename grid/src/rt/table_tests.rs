@@ -122,6 +122,16 @@ fn each_shard_gets_what_the_others_do_not_need() {
     assert_eq!((begin(200).len(), table.in_flight()), (100, 100));
 }
 
+/// What a shard has claimed, others have to look for: near the limit that would be all there is.
+#[test]
+fn a_shard_claims_many_calls_at_once_where_there_are_many_and_one_where_there_are_few() {
+    for (in_flight_max, claimed) in [(1000, CLAIM), (80, 10), (8, 1), (4, 1), (1, 1)] {
+        let table = Table::new(4, in_flight_max, 0);
+        insert(&table).unwrap();
+        assert_eq!(table.unclaimed.load(Ordering::Relaxed), in_flight_max - claimed, "of {in_flight_max}");
+    }
+}
+
 #[test]
 fn the_excess_is_refused_and_a_burst_keeps_no_memory() {
     let table = Table::new(1, 500, 0);

@@ -224,3 +224,7 @@ const PARTS: usize = 2 + LARGE_BYTES / COPIED_MAX;
 const COPIED_MAX: usize = 16 << 10;
 /// Bytes of WebSocket pongs that may wait: five hundred of the largest.
 const PROVOKED_MAX: usize = 64 << 10;
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;
