@@ -147,8 +147,8 @@ macro_rules! common_settings {
         ///
         /// The secret is not sent: tokens are signed with it, and are good for one name and five minutes. Who reads one
         /// off the wire, or is dialled in the place of a peer, can use it for that long. Only the dialling side proves
-        /// itself: a node serves whoever answers at the address of a peer. Where that is not known to be the peer, a
-        /// [`Connector`] with TLS has to see to it.
+        /// itself: a node serves whoever answers at the address of a peer. Where that is not known to be the peer, use TLS (feature
+        /// `tls`).
         pub fn shared_secret(mut self, secret: impl AsRef<[u8]>) -> Self {
             self.common.shared_secret(secret.as_ref());
             self

@@ -43,7 +43,7 @@
 //! - calls must survive a crash or be delivered at least once: that is the work of a queue. grid resends nothing;
 //! - the two ends are not long-lived: one request per process is served better by one HTTP request.
 //!
-//! TLS is not built in yet; without it, or a [`Connector`] of yours that has it, run grid on a network that you trust.
+//! Without TLS (feature `tls`, [`ManagerBuilder`]'s `tls`, names that begin with `https://`), run grid on a network that you trust.
 //!
 //! # A tour
 //!
