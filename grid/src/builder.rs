@@ -23,6 +23,7 @@ use crate::manager::Manager;
 use crate::outbound::Outbound;
 use crate::proto::{Claim, GUEST};
 use crate::rt::{Attached, Guard, Guests, Node, Peer, Registry, Settings, dial_once, keep_connected};
+use crate::tls::Tls;
 use crate::transport::{Connector, NodeName, Scheme, Tcp};
 use crate::windows::Windows;
 use crate::wire::HandlerId;
@@ -36,6 +37,7 @@ struct Common {
     token_source: TokenSource,
     token_validator: TokenValidator,
     connector: Option<Arc<dyn Connector>>,
+    tls: Option<Tls>,
     registry: Result<Registry, StartError>,
 }
 
@@ -49,6 +51,7 @@ impl Common {
             token_source: Arc::new(|_| String::new()),
             token_validator: Arc::new(|_| Ok(())),
             connector: None,
+            tls: None,
             registry: Ok(Registry::default()),
         }
     }
@@ -70,10 +73,10 @@ impl Common {
     }
 
     fn settings(self, guests: Guests, remotes: &BTreeSet<Arc<str>>) -> Result<(Settings, Registry), StartError> {
-        let Self { name, route, limits, timeouts, token_source, token_validator, connector, registry } = self;
+        let Self { name, route, limits, timeouts, token_source, token_validator, connector, tls, registry } = self;
         for remote in remotes {
             let parsed = parse_name(remote)?;
-            if connector.is_none() && parsed.scheme == Scheme::Https {
+            if connector.is_none() && tls.is_none() && parsed.scheme == Scheme::Https {
                 return Err(StartError::NoTls((&**remote).into()));
             }
         }
@@ -84,7 +87,8 @@ impl Common {
         timeouts.validate()?;
         Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let connector = connector.unwrap_or_else(|| Arc::new(Tcp));
-        let settings = Settings { name, route, limits, timeouts, token_source, token_validator, connector, guests };
+        let settings =
+            Settings { name, route, limits, timeouts, token_source, token_validator, connector, guests, tls };
         Ok((settings, registry?))
     }
 }
@@ -143,8 +147,8 @@ macro_rules! common_settings {
         ///
         /// The secret is not sent: tokens are signed with it, and are good for one name and five minutes. Who reads one
         /// off the wire, or is dialled in the place of a peer, can use it for that long. Only the dialling side proves
-        /// itself: a node serves whoever answers at the address of a peer. Where that is not known to be the peer, a
-        /// [`Connector`] with TLS has to see to it.
+        /// itself: a node serves whoever answers at the address of a peer. Where that is not known to be the peer, use TLS (feature
+        /// `tls`).
         pub fn shared_secret(mut self, secret: impl AsRef<[u8]>) -> Self {
             self.common.shared_secret(secret.as_ref());
             self
@@ -173,6 +177,14 @@ macro_rules! common_settings {
         /// Changes [`Timeouts`] from their defaults.
         pub fn timeouts(mut self, change: impl FnOnce(&mut Timeouts)) -> Self {
             change(&mut self.common.timeouts);
+            self
+        }
+
+        /// Speaks TLS with nodes whose names begin with `https://`, over the byte streams of the connector; and, if the own name does,
+        /// with whoever connects, at the listener and at [`Manager::accept`]. Calls between two such nodes carry no checksums.
+        #[cfg(feature = "tls")]
+        pub fn tls(mut self, tls: Tls) -> Self {
+            self.common.tls = Some(tls);
             self
         }
 
@@ -281,7 +293,10 @@ impl ManagerBuilder {
 
     /// The node, which does nothing yet.
     fn node(mut self) -> Result<Node, StartError> {
-        parse_name(&self.common.name)?;
+        let name = parse_name(&self.common.name)?;
+        if name.scheme == Scheme::Https && self.common.tls.as_ref().is_some_and(|tls| !tls.has_identity()) {
+            return Err(StartError::NoIdentity((&*self.common.name).into()));
+        }
         self.peers.remove(&self.common.name);
         let (settings, registry) = self.common.settings(self.guests, &self.peers)?;
         Ok(Node::new(settings, registry, self.peers))

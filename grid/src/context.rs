@@ -36,7 +36,11 @@ impl Context {
         (context, payload, half)
     }
 
-    /// The name of the node that calls; `guest://..` for a guest.
+    /// The name of the node that calls; `guest://..` for a guest, `guest://billing.example/..` for one that has shown a
+    /// certificate for that host.
+    ///
+    /// Without certificates (feature `tls`, `Tls::require_identity`) it is what the caller says of itself, as far as
+    /// [`shared_secret`](crate::ManagerBuilder::shared_secret) lets it.
     #[must_use]
     pub fn caller(&self) -> &str {
         &self.peer.name

@@ -240,9 +240,12 @@ pub enum StartError {
         /// The error of the operating system.
         problem: Box<str>,
     },
-    /// The name asks for TLS, which only a [`Connector`](crate::Connector) of your own can give so far.
-    #[error("{0} needs TLS, and no connector was given that speaks it")]
+    /// The name asks for TLS: give certificates by `tls` (feature `tls`), or a [`Connector`](crate::Connector) of your own.
+    #[error("{0} needs TLS, and neither certificates nor a connector that speaks it were given")]
     NoTls(Box<str>),
+    /// A node with this name must show a certificate, and has none: see `Tls::identity`.
+    #[error("{0} needs a certificate to show, and was given none")]
+    NoIdentity(Box<str>),
     /// Not called inside a tokio runtime.
     #[error("a node must be started inside a tokio runtime")]
     NoRuntime,
@@ -267,6 +270,14 @@ pub enum LinkError {
     /// The peer answered the handshake with a refusal, and said why.
     #[error("rejected: {0}")]
     Rejected(Box<str>),
+    /// The two sides do not trust each other's certificates, or one of them speaks no TLS.
+    #[error("no TLS with {peer}: {problem}")]
+    Tls {
+        /// The name of the peer; of one that connects, "whoever connects".
+        peer: Arc<str>,
+        /// What happened.
+        problem: Box<str>,
+    },
     /// The handshake took longer than [`Timeouts::handshake`](crate::Timeouts::handshake).
     #[error("the handshake took too long")]
     HandshakeTimeout,

@@ -43,7 +43,7 @@
 //! - calls must survive a crash or be delivered at least once: that is the work of a queue. grid resends nothing;
 //! - the two ends are not long-lived: one request per process is served better by one HTTP request.
 //!
-//! TLS is not built in yet; without it, or a [`Connector`] of yours that has it, run grid on a network that you trust.
+//! Without TLS (feature `tls`, [`ManagerBuilder`]'s `tls`, names that begin with `https://`), run grid on a network that you trust.
 //!
 //! # A tour
 //!
@@ -169,6 +169,8 @@ mod proto;
 mod rt;
 mod spare;
 mod start;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod tls;
 mod transport;
 mod types;
 mod windows;
@@ -199,6 +201,8 @@ pub use limits::{Limits, Timeouts};
 pub use manager::Manager;
 pub use outbound::Outbound;
 pub use proto::Claim;
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsError};
 pub use transport::{BoxIo, Connector, Io};
 pub use windows::Windows;
 pub use wire::{HandlerId, RefusalReason};

@@ -11,8 +11,8 @@ pub use crate::rt::{BoxIo, Io};
 
 /// Opens byte streams to peers, given their names. The default one speaks TCP.
 ///
-/// Give one of your own to [`ManagerBuilder::connector`](crate::ManagerBuilder::connector) for Unix sockets, tunnels,
-/// TLS, or links in memory for tests; hand what arrives at the other end to [`Manager::accept`](crate::Manager::accept).
+/// Give one of your own to [`ManagerBuilder::connector`](crate::ManagerBuilder::connector) for Unix sockets, tunnels, or
+/// links in memory for tests; TLS, if the node has certificates, is spoken over it; hand what arrives at the other end to [`Manager::accept`](crate::Manager::accept).
 pub trait Connector: Send + Sync + 'static {
     /// Opens a byte stream to the node of this name.
     ///

@@ -9,6 +9,7 @@ use tokio::time::{sleep, timeout};
 use super::dial::Attached;
 use super::hello;
 use super::node::Node;
+use super::secure;
 use super::socket::{BoxIo, Socket, WebSocket};
 use super::upgrade;
 use crate::error::LinkError;
@@ -57,9 +58,10 @@ impl Node {
 
     async fn handshake_http(&self, io: BoxIo) -> Result<Accepted, LinkError> {
         let handshake = async {
+            let (io, certificate) = secure::accept(io, &self.shared.settings).await?;
             let socket = Socket::new(io, hello::HANDSHAKE_BYTES_MAX);
             let ws = upgrade::accept(socket, &self.shared.settings).await?;
-            hello::accept(ws, self).await
+            hello::accept(ws, self, certificate).await
         };
         self.in_time(handshake).await
     }
@@ -77,7 +79,7 @@ impl Node {
             let io = upgraded.await.map_err(|error| LinkError::Closed(error.to_string().into()))?;
             let socket = Socket::new(io, hello::HANDSHAKE_BYTES_MAX);
             let bytes_max = self.shared.settings.limits.message_bytes_max;
-            hello::accept(WebSocket::new(socket, Masks::No, &[], bytes_max), &self).await
+            hello::accept(WebSocket::new(socket, Masks::No, &[], bytes_max), &self, None).await
         };
         let accepted = self.in_time(handshake).await;
         drop(permit);

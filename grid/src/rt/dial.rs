@@ -10,6 +10,7 @@ use super::hello;
 use super::link::Link;
 use super::node::Mesh;
 use super::peer::{LinkState, Peer};
+use super::secure;
 use super::socket::Socket;
 use super::upgrade;
 use crate::error::LinkError;
@@ -57,6 +58,7 @@ pub(crate) async fn dial_once(peer: &Arc<Peer>, mesh: &Arc<Mesh>) -> Result<Driv
             peer: Arc::clone(&peer.name),
             problem: error.to_string().into(),
         })?;
+        let io = secure::dial(io, &peer.name, settings).await?;
         let socket = Socket::new(io, hello::HANDSHAKE_BYTES_MAX);
         let ws = upgrade::dial(socket, &peer.name, settings).await?;
         let (ws, link) = hello::dial(ws, peer).await?;

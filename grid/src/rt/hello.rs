@@ -1,5 +1,6 @@
 //! The handshake of two nodes over a fresh WebSocket.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,7 +15,9 @@ use super::peer::Peer;
 use super::socket::WebSocket;
 use super::wakes::Wakes;
 use crate::error::LinkError;
-use crate::proto::{Acceptance, Acceptor, Liveness, dialled};
+use crate::proto::{Acceptance, Acceptor, GUEST, Liveness, dialled};
+use crate::tls::Certificate;
+use crate::transport::NodeName;
 use crate::wire::{
     Capabilities, Connect, ConnectResponse, Flags, Header, InstanceId, Op, PayloadBuf, Trailer, needs_crc,
 };
@@ -44,7 +47,11 @@ pub(crate) async fn dial(mut ws: WebSocket, peer: &Peer) -> Result<(WebSocket, A
 ///
 /// # Errors
 /// The reason of a rejection, which the other side has been told, with the name that it gave itself if it got so far.
-pub(crate) async fn accept(mut ws: WebSocket, node: &Node) -> Result<(WebSocket, Arc<Link>, Arc<Peer>), LinkError> {
+pub(super) async fn accept(
+    mut ws: WebSocket,
+    node: &Node,
+    certificate: Option<Certificate>,
+) -> Result<(WebSocket, Arc<Link>, Arc<Peer>), LinkError> {
     let settings = &node.shared.settings;
     let message = ws.receive().await?;
     let acceptor = Acceptor {
@@ -58,7 +65,8 @@ pub(crate) async fn accept(mut ws: WebSocket, node: &Node) -> Result<(WebSocket,
         if node.shared.is_draining() {
             return Err("this node is about to leave".to_owned());
         }
-        let peer = node.peer(&acceptance.name).ok_or("too many guests are connected")?;
+        let name = proven(&acceptance.name, certificate.as_ref())?;
+        let peer = node.peer(&name).ok_or("too many guests are connected")?;
         Ok((peer, acceptance))
     });
     match judged {
@@ -75,6 +83,24 @@ pub(crate) async fn accept(mut ws: WebSocket, node: &Node) -> Result<(WebSocket,
             let _closed_or_not = timeout(LINGER, poll_fn(|cx| ws.socket.poll_linger(cx))).await;
             Err(LinkError::Rejected(reason.into()))
         }
+    }
+}
+
+/// The name under which somebody is known here who calls itself so: with a certificate, what it is for.
+///
+/// # Errors
+/// It is for another host.
+fn proven<'a>(name: &'a str, certificate: Option<&Certificate>) -> Result<Cow<'a, str>, String> {
+    let Some(certificate) = certificate else { return Ok(name.into()) };
+    if let Some(number) = name.strip_prefix(GUEST) {
+        return Ok(match certificate.name() {
+            Some(host) => format!("{GUEST}{host}/{number}").into(),
+            None => name.into(),
+        });
+    }
+    match NodeName::parse(name) {
+        Ok(NodeName { host, .. }) if certificate.is_for(&host) => Ok(name.into()),
+        _ => Err(format!("the certificate that was shown is not for {name}")),
     }
 }
 

@@ -43,6 +43,7 @@ mod pace;
 mod peer;
 mod registry;
 mod running;
+mod secure;
 mod serve;
 mod serve_stream;
 mod slots;

@@ -20,6 +20,7 @@ use super::registry::Registry;
 use crate::auth::{TokenSource, TokenValidator};
 use crate::limits::{Limits, Timeouts};
 use crate::proto::is_guest;
+use crate::tls::Tls;
 use crate::transport::Connector;
 use crate::wire::{InstanceId, local_dials};
 
@@ -33,6 +34,7 @@ pub(crate) struct Settings {
     pub(crate) token_validator: TokenValidator,
     pub(crate) connector: Arc<dyn Connector>,
     pub(crate) guests: Guests,
+    pub(crate) tls: Option<Tls>,
 }
 
 /// Whether processes outside the mesh may connect.

@@ -1,0 +1,253 @@
+//! Nodes and guests over TLS, with certificates that are made here. Under virtual time.
+
+use std::future::IntoFuture;
+use std::time::Duration;
+
+use bytes::Bytes;
+use grid::{ConnectError, Connection, Context, LinkError, Manager, ManagerBuilder, StartError, State, Tls, TlsError};
+use grid_tests::log::Log;
+use grid_tests::memory::{Network, dials, within};
+use grid_tests::probe::{ECHO, echo};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use tokio::time::sleep;
+use tracing::Level;
+
+/// The one of the two that dials the other comes first.
+const NODES: [&str; 2] = ["https://node-1.example:1", "https://node-2.example:1"];
+/// Answers with the name of its caller.
+const WHO: u8 = 30;
+
+/// Signs certificates.
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new([]).unwrap();
+        // Else all authorities have the same name, and are taken for one.
+        params.distinguished_name.push(DnType::CommonName, format!("authority {}", fastrand::u64(..)));
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// Trusts what this one has signed, and has no certificate.
+    fn stranger(&self) -> Tls {
+        Tls::new(self.0.pem()).unwrap()
+    }
+
+    /// Trusts what this one has signed, as a host of this name.
+    fn host(&self, name: &str) -> Tls {
+        self.host_with(CertificateParams::new([name.to_owned()]).unwrap())
+    }
+
+    fn host_with(&self, params: CertificateParams) -> Tls {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        self.stranger().identity(certificate.pem(), key.serialize_pem()).unwrap()
+    }
+}
+
+fn names() -> [&'static str; 2] {
+    let [first, second] = NODES;
+    if dials(first, second) { [first, second] } else { [second, first] }
+}
+
+fn host(name: &str) -> &str {
+    name.strip_prefix("https://").and_then(|name| name.split(':').next()).unwrap()
+}
+
+fn who(builder: ManagerBuilder) -> ManagerBuilder {
+    let name = |cx: Context, _: Bytes| async move { Ok(Bytes::copy_from_slice(cx.caller().as_bytes())) };
+    echo(builder).allow_guests().single(WHO, name)
+}
+
+/// Nodes of these names with these certificates; the first dials the second.
+fn nodes(network: &Network, [first, second]: [Tls; 2]) -> [Manager; 2] {
+    let [dialling, dialled] = names();
+    let second = who(network.builder(dialled)).peers([dialling]).tls(second).build().expect("it starts");
+    network.add(&second);
+    let first = who(network.builder(dialling)).peers([dialled]).tls(first).build().expect("it starts");
+    [first, second]
+}
+
+fn connection(node: &Manager) -> Connection {
+    node.connections().next().expect("it has a peer")
+}
+
+/// Why the first attempt of a node to connect failed.
+async fn failure(node: &Manager) -> LinkError {
+    within(async {
+        loop {
+            match connection(node).state() {
+                State::Disconnected(Some(why)) => return why,
+                _ => sleep(Duration::from_millis(1)).await,
+            }
+        }
+    })
+    .await
+}
+
+/// What the node of this name has logged as warnings.
+fn warnings(log: &Log, local: &str) -> Vec<String> {
+    let entries = log.all().into_iter().filter(|entry| entry.level <= Level::WARN && entry.field("local") == local);
+    entries.map(|entry| entry.field("why").to_owned()).collect()
+}
+
+/// The first node cannot connect: what its state and its log say, and what the log of the second.
+async fn refused(certificates: [Tls; 2]) -> (String, [Vec<String>; 2]) {
+    let (log, _guard) = Log::listen();
+    let network = Network::default();
+    let [first, second] = nodes(&network, certificates);
+    let why = failure(&first).await.to_string();
+    // Until it has tried some times.
+    within(async {
+        while network.dials().len() < 5 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    let logged = names().map(|name| warnings(&log, name));
+    first.shutdown().await;
+    second.shutdown().await;
+    (why, logged)
+}
+
+fn assert_refused((why, [dialling, dialled]): &(String, [Vec<String>; 2]), told: &str, heard: &str) {
+    assert!(why.contains(told), "{why}");
+    assert!(dialling.len() == 1 && dialling[0].contains(told), "{dialling:?}");
+    assert!(dialled.len() == 1 && dialled[0].contains(heard), "{dialled:?}");
+}
+
+async fn caller(connection: &Connection) -> String {
+    let name = within(connection.single(WHO, "").into_future()).await.expect("it answers");
+    String::from_utf8(name.to_vec()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_call_each_other_and_know_each_other_by_their_certificates() {
+    let (network, authority) = (Network::default(), Authority::new());
+    let [dialling, dialled] = names();
+    let tls = |name| authority.host(host(name)).require_identity().unwrap();
+    let nodes = nodes(&network, [tls(dialling), tls(dialled)]);
+    for node in &nodes {
+        within(connection(node).ready()).await.expect("not shut down");
+        let answer = within(connection(node).single(ECHO, vec![7; 1 << 20]).into_future()).await;
+        assert_eq!(answer.expect("it answers"), vec![7; 1 << 20]);
+    }
+    assert_eq!(caller(&connection(&nodes[0])).await, dialling);
+    assert_eq!(caller(&connection(&nodes[1])).await, dialled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_for_another_host_is_refused_by_who_dials() {
+    let authority = Authority::new();
+    let refused = refused([authority.host(host(names()[0])), authority.host("node-3.example")]).await;
+    assert_refused(&refused, "not valid for name", "received fatal alert");
+    assert!(refused.0.contains(names()[1]), "it says which peer: {}", refused.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_of_an_unknown_authority_is_refused() {
+    let [dialling, dialled] = names();
+    let refused = refused([Authority::new().host(host(dialling)), Authority::new().host(host(dialled))]).await;
+    assert_refused(&refused, "UnknownIssuer", "received fatal alert");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_whose_time_is_over_is_refused() {
+    let authority = Authority::new();
+    let [dialling, dialled] = names();
+    let mut params = CertificateParams::new([host(dialled).to_owned()]).unwrap();
+    (params.not_before, params.not_after) = (date_time_ymd(2001, 1, 1), date_time_ymd(2002, 1, 1));
+    let refused = refused([authority.host(host(dialling)), authority.host_with(params)]).await;
+    assert_refused(&refused, "expired", "received fatal alert");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_shows_no_certificate_where_one_is_required_is_refused() {
+    let (log, _guard) = Log::listen();
+    let (network, authority) = (Network::default(), Authority::new());
+    let name = names()[1];
+    let tls = authority.host(host(name)).require_identity().unwrap();
+    let node = who(network.builder(name)).tls(tls).build().expect("it starts");
+    network.add(&node);
+    for _ in 0..3 {
+        let guest = grid::connect(name).connector(network.clone()).tls(authority.stranger());
+        let error = within(guest.into_future()).await.expect_err("it has no certificate");
+        assert!(error.to_string().contains("CertificateRequired"), "{error}");
+    }
+    let logged = warnings(&log, name);
+    assert!(logged.len() == 1 && logged[0].contains("no certificate"), "{logged:?}");
+    node.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_goes_by_the_name_of_another_is_refused() {
+    let authority = Authority::new();
+    let dialled = names()[1];
+    let refused = refused([authority.host("node-3.example"), authority.host(host(dialled))]).await;
+    assert_refused(&refused, "the certificate that was shown is not for", "the certificate that was shown is not for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_is_known_by_the_name_in_its_certificate() {
+    let (network, authority) = (Network::default(), Authority::new());
+    let name = names()[1];
+    let node = who(network.builder(name)).tls(authority.host(host(name))).build().expect("it starts");
+    network.add(&node);
+    let guest = |tls| grid::connect(name).connector(network.clone()).tls(tls).into_future();
+    let known = within(guest(authority.host("billing.example"))).await.expect("it is let in");
+    assert!(caller(&known).await.starts_with("guest://billing.example/"));
+    let unknown = within(guest(authority.stranger())).await.expect("it is let in");
+    assert!(!caller(&unknown).await.contains('.'));
+    let other = within(guest(authority.host("billing.example"))).await.expect("it is let in");
+    assert_ne!(caller(&known).await, caller(&other).await, "two processes may have one certificate");
+}
+
+#[tokio::test(start_paused = true)]
+async fn certificates_are_replaced_without_a_restart_and_links_stay() {
+    let (network, before, after) = (Network::default(), Authority::new(), Authority::new());
+    let name = names()[1];
+    let tls = before.host(host(name));
+    let node = who(network.builder(name)).tls(tls.clone()).build().expect("it starts");
+    network.add(&node);
+    let guest = |tls| grid::connect(name).connector(network.clone()).tls(tls).into_future();
+    let old = within(guest(before.stranger())).await.expect("it is let in");
+    tls.replace(&after.host(host(name)));
+    assert!(within(guest(before.stranger())).await.is_err());
+    let new = within(guest(after.stranger())).await.expect("it is let in");
+    for guest in [old, new] {
+        caller(&guest).await;
+        assert_eq!(guest.stats().reconnects, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_speaks_no_tls_is_refused_in_time() {
+    let (network, authority) = (Network::default(), Authority::new());
+    let name = names()[1];
+    let node = who(network.builder(name)).tls(authority.host(host(name))).build().expect("it starts");
+    network.add(&node);
+    // Its connector is taken for one that makes TLS itself.
+    let guest = grid::connect(name).connector(network.clone());
+    assert!(matches!(within(guest.into_future()).await, Err(ConnectError::Link(_))));
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_is_an_error_that_says_what() {
+    let authority = Authority::new();
+    let text = |error: TlsError| error.to_string();
+    assert_eq!(text(Tls::new("").unwrap_err()), "the roots cannot be read: there is no certificate in it");
+    let (one, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let certificate = CertificateParams::new(["a.example".to_owned()]).unwrap().signed_by(&one, &authority.0).unwrap();
+    let mismatch = authority.stranger().identity(certificate.pem(), other.serialize_pem()).unwrap_err();
+    assert!(text(mismatch).starts_with("the certificate with this key cannot be used: "));
+    let no_key = authority.stranger().identity(certificate.pem(), certificate.pem()).unwrap_err();
+    assert!(text(no_key).starts_with("the key cannot be read: "));
+
+    let name = names()[0];
+    let no_identity = Manager::builder(name).tls(authority.stranger()).build().map(drop);
+    assert_eq!(no_identity, Err(StartError::NoIdentity(name.into())));
+    let no_tls = Manager::builder("http://a:1").peers([name]).build().map(drop);
+    assert_eq!(no_tls, Err(StartError::NoTls(name.into())));
+}
