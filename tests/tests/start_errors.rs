@@ -82,7 +82,7 @@ async fn a_name_whose_port_or_host_only_looks_right_is_an_error() {
 
 #[tokio::test]
 async fn https_without_a_connector_that_speaks_it_is_an_error() {
-    let wanted = "https://127.0.0.1:2 needs TLS, and no connector was given that speaks it";
+    let wanted = "https://127.0.0.1:2 needs TLS, and neither certificates nor a connector that speaks it were given";
     assert_eq!(text(node().peers(["https://127.0.0.1:2"])), wanted);
     let guest = grid::connect("https://127.0.0.1:2").await.expect_err("there is no connector");
     assert_eq!(guest, ConnectError::Start(StartError::NoTls("https://127.0.0.1:2".into())));
