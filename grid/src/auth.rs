@@ -4,20 +4,22 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use futures_util::future::BoxFuture;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::proto::Claim;
+use crate::proto::{Claim, is_guest};
 
 /// Gives the token for a connection to the peer of this name.
-pub(crate) type TokenSource = Arc<dyn Fn(&str) -> String + Send + Sync>;
+pub(crate) type TokenSource = Arc<dyn Fn(&str) -> BoxFuture<'static, String> + Send + Sync>;
 /// Judges the token of a dialling node; the error is told to it.
-pub(crate) type TokenValidator = Arc<dyn Fn(&Claim<'_>) -> Result<(), String> + Send + Sync>;
+pub(crate) type TokenValidator = Arc<dyn Fn(Claim) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
-/// Tokens of nodes that share a secret: `g1.<unix seconds>.<HMAC-SHA256 of time and name, in hex>`.
+/// Tokens of nodes that share a secret: `g1.<unix seconds>.<HMAC-SHA256 of time and names, in hex>`.
 ///
-/// The secret itself is never sent, and a token is good for one name and [`LIFETIME_SECS`]. Within that time it can be
-/// replayed by whoever reads it off the wire, which only TLS prevents.
+/// The secret itself is never sent, and a token is good for [`LIFETIME_SECS`], for one name, and for one node that is dialled; but
+/// that of a guest is for all of them, as it may dial a node by any name that leads there. Within its time it can be replayed
+/// by whoever reads it off the wire, which only TLS prevents.
 #[derive(Clone)]
 pub(crate) struct SharedSecret {
     mac: Hmac<Sha256>,
@@ -28,11 +30,11 @@ impl SharedSecret {
         Self { mac: Hmac::new_from_slice(secret).expect("HMAC takes keys of any length") }
     }
 
-    /// The token of the node `name` at this time.
-    pub(crate) fn token(&self, name: &str, now: SystemTime) -> String {
+    /// The token of the node `name` for a node that it dials at this time.
+    pub(crate) fn token(&self, name: &str, dialled: &str, now: SystemTime) -> String {
         let secs = unix_secs(now);
         let mut token = format!("{VERSION}.{secs}.");
-        for byte in self.sign(secs, name).finalize().into_bytes() {
+        for byte in self.sign(secs, name, dialled).finalize().into_bytes() {
             write!(token, "{byte:02x}").expect("a String takes all that is written to it");
         }
         token
@@ -40,7 +42,7 @@ impl SharedSecret {
 
     /// # Errors
     /// What is wrong with the token.
-    pub(crate) fn validate(&self, claim: &Claim<'_>, now: SystemTime) -> Result<(), String> {
+    pub(crate) fn validate(&self, claim: &Claim, dialled: &str, now: SystemTime) -> Result<(), String> {
         let malformed = || "not a token of a shared secret".to_owned();
         let mut parts = claim.token.splitn(3, '.');
         let (Some(VERSION), Some(secs), Some(mac)) = (parts.next(), parts.next(), parts.next()) else {
@@ -49,18 +51,24 @@ impl SharedSecret {
         let secs: u64 = secs.parse().map_err(|_| malformed())?;
         let mac = unhex(mac).ok_or_else(malformed)?;
         // In constant time.
-        self.sign(secs, claim.name).verify_slice(&mac).map_err(|_| "signed with another secret".to_owned())?;
+        let signed = self.sign(secs, &claim.name, dialled).verify_slice(&mac);
+        signed.map_err(|_| "signed with another secret, or for another node".to_owned())?;
         match unix_secs(now).abs_diff(secs) {
             0..=LIFETIME_SECS => Ok(()),
             age => Err(format!("token is {age} s old, or from the future")),
         }
     }
 
-    fn sign(&self, secs: u64, name: &str) -> Hmac<Sha256> {
+    fn sign(&self, secs: u64, name: &str, dialled: &str) -> Hmac<Sha256> {
         let mut mac = self.mac.clone();
         mac.update(VERSION.as_bytes());
         mac.update(&secs.to_be_bytes());
         mac.update(name.as_bytes());
+        if !is_guest(name) {
+            // No name has a line break in it, so no two pairs of names are one text.
+            mac.update(b"\n");
+            mac.update(dialled.as_bytes());
+        }
         mac
     }
 }
@@ -86,19 +94,28 @@ mod tests {
     use super::*;
 
     fn validate(secret: &str, name: &str, token: &str, age_secs: u64) -> Result<(), String> {
+        validate_at("http://z:1", secret, name, token, age_secs)
+    }
+
+    fn validate_at(dialled: &str, secret: &str, name: &str, token: &str, age_secs: u64) -> Result<(), String> {
         let now = UNIX_EPOCH + Duration::from_secs(1_000_000 + age_secs);
-        SharedSecret::new(secret.as_bytes()).validate(&Claim { name, token }, now)
+        let claim = Claim { name: name.into(), token: token.into() };
+        SharedSecret::new(secret.as_bytes()).validate(&claim, dialled, now)
     }
 
     #[test]
-    fn a_token_is_good_for_its_name_its_secret_and_its_time() {
+    fn a_token_is_good_for_its_names_its_secret_and_its_time() {
         let then = UNIX_EPOCH + Duration::from_secs(1_000_000);
-        let token = SharedSecret::new(b"secret").token("http://a:1", then);
+        let token = SharedSecret::new(b"secret").token("http://a:1", "http://z:1", then);
         assert_eq!(validate("secret", "http://a:1", &token, 300), Ok(()));
         assert!(validate("secret", "http://a:1", &token, 301).unwrap_err().contains("301 s old"));
         assert!(validate("secret", "http://b:1", &token, 0).unwrap_err().contains("another secret"));
         assert!(validate("Secret", "http://a:1", &token, 0).unwrap_err().contains("another secret"));
+        assert!(validate_at("http://y:1", "secret", "http://a:1", &token, 0).unwrap_err().contains("another node"));
         assert!(!token.contains("secret"));
+        let guest = SharedSecret::new(b"secret").token("guest://1", "http://alias:1", then);
+        assert_eq!(validate("secret", "guest://1", &guest, 0), Ok(()));
+        assert!(validate("secret", "guest://2", &guest, 0).is_err());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::future::{Future, IntoFuture};
+use std::future::{Future, IntoFuture, ready};
 use std::net::TcpListener as StdTcpListener;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -48,8 +48,8 @@ impl Common {
             route: "/grid/v1".into(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
-            token_source: Arc::new(|_| String::new()),
-            token_validator: Arc::new(|_| Ok(())),
+            token_source: Arc::new(|_| Box::pin(ready(String::new()))),
+            token_validator: Arc::new(|_| Box::pin(ready(Ok(())))),
             connector: None,
             tls: None,
             registry: Ok(Registry::default()),
@@ -68,8 +68,9 @@ impl Common {
     fn shared_secret(&mut self, secret: &[u8]) {
         let secret = SharedSecret::new(secret);
         let (source, own) = (secret.clone(), Arc::clone(&self.name));
-        self.token_source = Arc::new(move |_| source.token(&own, SystemTime::now()));
-        self.token_validator = Arc::new(move |claim| secret.validate(claim, SystemTime::now()));
+        self.token_source = Arc::new(move |dialled| Box::pin(ready(source.token(&own, dialled, SystemTime::now()))));
+        let own = Arc::clone(&self.name);
+        self.token_validator = Arc::new(move |claim| Box::pin(ready(secret.validate(&claim, &own, SystemTime::now()))));
     }
 
     fn settings(self, guests: Guests, remotes: &BTreeSet<Arc<str>>) -> Result<(Settings, Registry), StartError> {
@@ -145,8 +146,8 @@ macro_rules! common_settings {
 
         /// Lets in only those who know the same secret, and introduces itself with it.
         ///
-        /// The secret is not sent: tokens are signed with it, and are good for one name and five minutes. Who reads one
-        /// off the wire, or is dialled in the place of a peer, can use it for that long. Only the dialling side proves
+        /// The secret is not sent: tokens are signed with it, and are good for five minutes, for one name and for the node that
+        /// is dialled; that of a guest for all nodes. Who reads one off the wire can use it for that long. Only the dialling side proves
         /// itself: a node serves whoever answers at the address of a peer. Where that is not known to be the peer, use TLS (feature
         /// `tls`).
         pub fn shared_secret(mut self, secret: impl AsRef<[u8]>) -> Self {
@@ -155,10 +156,13 @@ macro_rules! common_settings {
         }
 
         /// Gives the token with which this side introduces itself to the peer whose name it gets, in the handshake and
-        /// as the bearer of the HTTP request. Called twice for each attempt to connect, once for each of these; it must neither block nor panic. Default: the
-        /// empty token.
-        pub fn token_source(mut self, source: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
-            self.common.token_source = Arc::new(source);
+        /// as the bearer of the HTTP request. Asked once for each attempt to connect, whose time it takes; an attempt whose token source panics
+        /// has failed. Default: the empty token.
+        pub fn token_source<F>(mut self, source: impl Fn(&str) -> F + Send + Sync + 'static) -> Self
+        where
+            F: Future<Output = String> + Send + 'static,
+        {
+            self.common.token_source = Arc::new(move |name| Box::pin(source(name)));
             self
         }
 
@@ -228,13 +232,13 @@ impl ManagerBuilder {
         self
     }
 
-    /// Judges the tokens with which others introduce themselves. The error is told to them. Must not block. Default:
-    /// every token is good.
-    pub fn token_validator(
-        mut self,
-        validate: impl Fn(&Claim<'_>) -> Result<(), String> + Send + Sync + 'static,
-    ) -> Self {
-        self.common.token_validator = Arc::new(validate);
+    /// Judges the tokens with which others introduce themselves. The error is told to them. It has what is left of
+    /// [`Timeouts::handshake`]; if it panics, the connection is closed. Default: every token is good.
+    pub fn token_validator<F>(mut self, validate: impl Fn(Claim) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        self.common.token_validator = Arc::new(move |claim| Box::pin(validate(claim)));
         self
     }
 

@@ -254,7 +254,7 @@ async fn a_connection_that_is_refused_leaves_the_link_of_its_name_alone() {
     let forged = network.builder(left.name()).shared_secret("bad").peers([right.name()]).build().expect("it starts");
     let rejected = |state: &State| matches!(state, State::Disconnected(Some(LinkError::Rejected(_))));
     let (why, _) = state(&only(&forged), rejected).await;
-    let text = "auth token: signed with another secret";
+    let text = "auth token: signed with another secret, or for another node";
     assert_eq!(why, State::Disconnected(Some(LinkError::Rejected(text.into()))));
     assert_eq!((only(&right).stats().reconnects, only(&left).stats().reconnects), (0, 0));
     assert_eq!(only(&right).single(ECHO, "x").await, Ok(Bytes::from("x")));

@@ -1,6 +1,7 @@
 //! What a node tells through `tracing`, as the documentation of the crate has it. Under virtual time.
 
 use std::collections::BTreeSet;
+use std::future::ready;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -178,7 +179,7 @@ async fn a_peer_that_is_refused_is_warned_of_once_on_either_side() {
     }
     let warned: Vec<_> = log.all().into_iter().filter(|entry| entry.level == Level::WARN).collect();
     let why: BTreeSet<_> = warned.iter().map(|warned| (warned.field("local"), warned.field("why"))).collect();
-    let text = "rejected: auth token: signed with another secret";
+    let text = "rejected: auth token: signed with another secret, or for another node";
     assert_eq!(why, [(&*dialling, text), (&*dialled, text)].into());
     assert_eq!(warned.len(), 2, "{warned:?}");
 }
@@ -227,7 +228,7 @@ async fn a_drain_is_told_and_that_calls_still_ran_at_its_end() {
 #[tokio::test(start_paused = true)]
 async fn the_log_shows_no_payload_no_error_of_a_handler_and_no_token() {
     let (log, _listening) = Log::listen();
-    let secret = |builder: ManagerBuilder| serve(builder).token_source(|_| "SECRET token".into());
+    let secret = |builder: ManagerBuilder| serve(builder).token_source(|_| ready("SECRET token".into()));
     let (left, right) = Network::default().pair(secret, secret).await;
     let calls = |connection: Connection| async move {
         connection.single(ECHO, "SECRET payload").metadata("SECRET name", "SECRET value").await.expect("it answers");

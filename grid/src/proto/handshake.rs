@@ -1,21 +1,22 @@
 //! The two messages with which a link begins.
 
 use std::fmt;
+use std::future::Future;
 use std::time::Duration;
 
 use crate::wire::{Capabilities, Connect, ConnectResponse, DecodeError, Frame, InstanceId, Op, WireTime, local_dials};
 
 /// What a dialling node says of itself, for whoever judges its token.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Claim<'a> {
+pub struct Claim {
     /// The name it gives itself: a peer's URL, or `guest://..` for a guest.
-    pub name: &'a str,
+    pub name: Box<str>,
     /// Its token.
-    pub token: &'a str,
+    pub token: Box<str>,
 }
 
-impl fmt::Debug for Claim<'_> {
+impl fmt::Debug for Claim {
     /// Without the token, which is not for logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Claim").field("name", &self.name).finish_non_exhaustive()
@@ -42,16 +43,17 @@ pub(crate) struct Acceptance {
     pub(crate) capabilities: Capabilities,
 }
 
-impl<K, V> Acceptor<'_, K, V>
+impl<K, V, F> Acceptor<'_, K, V>
 where
     K: Fn(&str) -> bool,
-    V: Fn(&Claim<'_>) -> Result<(), String>,
+    V: Fn(Claim) -> F,
+    F: Future<Output = Result<(), String>>,
 {
     /// Judges the first message, in the order and with the words of v1.
     ///
     /// # Errors
     /// The reason, which is sent to the dialling side.
-    pub(crate) fn on_message(&self, message: &[u8]) -> Result<Acceptance, String> {
+    pub(crate) async fn on_message(&self, message: &[u8]) -> Result<Acceptance, String> {
         let frame =
             Frame::decode(message, Capabilities::V1).map_err(|error| format!("error parsing grid connect: {error}"))?;
         if frame.head.op != Op::Connect {
@@ -67,8 +69,8 @@ where
         if apart > self.clock_difference_max {
             return Err(format!("time difference too large between servers: {apart:?}"));
         }
-        let claim = Claim { name: connect.host, token: connect.token };
-        (self.validate)(&claim).map_err(|reason| format!("auth token: {reason}"))?;
+        let claim = Claim { name: connect.host.into(), token: connect.token.into() };
+        (self.validate)(claim).await.map_err(|reason| format!("auth token: {reason}"))?;
         if !guest && local_dials(self.local, connect.host) {
             return Err("grid: expected to be client side, not server side".to_owned());
         }
@@ -99,6 +101,10 @@ pub(crate) const GUEST: &str = "guest://";
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+
+    use futures_util::FutureExt;
+
     use super::*;
     use crate::wire::{Flags, Header, PayloadBuf, Trailer};
 
@@ -121,9 +127,9 @@ mod tests {
             now: WireTime::new(1_000_000, 0),
             clock_difference_max: Duration::from_secs(300),
             known: |name: &str| [LOCAL, PEER].contains(&name) || is_guest(name),
-            validate: |claim: &Claim<'_>| if claim.token == "good" { Ok(()) } else { Err("not good".to_owned()) },
+            validate: |claim: Claim| ready(if &*claim.token == "good" { Ok(()) } else { Err("not good".to_owned()) }),
         };
-        acceptor.on_message(message)
+        acceptor.on_message(message).now_or_never().expect("nothing is waited for")
     }
 
     /// The first message of whichever of the two names dials.

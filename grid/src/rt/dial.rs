@@ -1,8 +1,10 @@
 //! Connecting to a peer, again and again.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::driver::Driver;
@@ -53,15 +55,17 @@ pub(crate) async fn keep_connected(first: Attached, mesh: Arc<Mesh>) {
 pub(crate) async fn dial_once(peer: &Arc<Peer>, mesh: &Arc<Mesh>) -> Result<Driver, LinkError> {
     let settings = &peer.shared.settings;
     let attempt = async {
-        let io = settings.connector.connect(&peer.name).await;
-        let io = io.map_err(|error| LinkError::Unreachable {
+        let unusable = |problem: &dyn ToString| LinkError::Unreachable {
             peer: Arc::clone(&peer.name),
-            problem: error.to_string().into(),
-        })?;
+            problem: problem.to_string().into(),
+        };
+        let token = async { (settings.token_source)(&peer.name).await };
+        let token = AssertUnwindSafe(token).catch_unwind().await.map_err(|_| unusable(&"the token source panicked"))?;
+        let io = settings.connector.connect(&peer.name).await.map_err(|error| unusable(&error))?;
         let io = secure::dial(io, &peer.name, settings).await?;
         let socket = Socket::new(io, hello::HANDSHAKE_BYTES_MAX);
-        let ws = upgrade::dial(socket, &peer.name, settings).await?;
-        let (ws, link) = hello::dial(ws, peer).await?;
+        let ws = upgrade::dial(socket, &peer.name, &token, settings).await?;
+        let (ws, link) = hello::dial(ws, peer, &token).await?;
         Ok(hello::driver(ws, link, peer, mesh))
     };
     timeout(settings.timeouts.handshake, attempt).await.unwrap_or(Err(LinkError::HandshakeTimeout))

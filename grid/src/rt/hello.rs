@@ -23,15 +23,14 @@ use crate::wire::{
 };
 
 /// The dialling side: introduces itself and waits for the answer.
-pub(crate) async fn dial(mut ws: WebSocket, peer: &Peer) -> Result<(WebSocket, Arc<Link>), LinkError> {
+pub(crate) async fn dial(mut ws: WebSocket, peer: &Peer, token: &str) -> Result<(WebSocket, Arc<Link>), LinkError> {
     let settings = &peer.shared.settings;
-    let token = (settings.token_source)(&peer.name);
     let mut payload = PayloadBuf::new();
     let connect = Connect {
         id: peer.shared.instance,
         host: &settings.name,
         time: SystemTime::now().into(),
-        token: &token,
+        token,
         capabilities: Capabilities::OWN,
     };
     connect.put(payload.writer());
@@ -61,7 +60,7 @@ pub(super) async fn accept(
         known: |name: &str| node.knows(name),
         validate: &*settings.token_validator,
     };
-    let judged = acceptor.on_message(&message).and_then(|acceptance| {
+    let judged = acceptor.on_message(&message).await.and_then(|acceptance| {
         if node.shared.is_draining() {
             return Err("this node is about to leave".to_owned());
         }

@@ -21,10 +21,15 @@ use super::websocket::Masks;
 use crate::error::LinkError;
 
 /// Asks the node of this name for a WebSocket, and waits for its answer: v1 peers lose what is sent before it.
-pub(crate) async fn dial(mut socket: Socket, name: &str, settings: &Settings) -> Result<WebSocket, LinkError> {
+pub(crate) async fn dial(
+    mut socket: Socket,
+    name: &str,
+    token: &str,
+    settings: &Settings,
+) -> Result<WebSocket, LinkError> {
     let unusable =
         |problem: &dyn ToString| LinkError::Unreachable { peer: name.into(), problem: problem.to_string().into() };
-    let request = request(name, settings).map_err(|error| unusable(&error))?;
+    let request = request(name, token, settings).map_err(|error| unusable(&error))?;
     let (bytes, key) = generate_request(request).map_err(|error| unusable(&error))?;
     socket.write_all(&bytes).await.map_err(|error| closed(&error))?;
     socket.flush().await.map_err(|error| closed(&error))?;
@@ -55,11 +60,10 @@ fn is_upgraded(headers: &http::HeaderMap, key: &str) -> bool {
 }
 
 /// The request in the form of v1.
-fn request(name: &str, settings: &Settings) -> Result<http::Request<()>, tungstenite::Error> {
+fn request(name: &str, token: &str, settings: &Settings) -> Result<http::Request<()>, tungstenite::Error> {
     let scheme = if name.starts_with("https://") { "wss" } else { "ws" };
     let authority = name.split_once("://").map_or(name, |(_, authority)| authority);
     let mut request = format!("{scheme}://{authority}{}", settings.route).into_client_request()?;
-    let token = (settings.token_source)(name);
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let headers = request.headers_mut();
     headers.insert(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}"))?);

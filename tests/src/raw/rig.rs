@@ -1,5 +1,6 @@
 //! A node under test between two scripted peers: one that misbehaves, and a good one that must not feel it.
 
+use std::future::ready;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -70,7 +71,7 @@ impl Setup {
         let builder = Manager::builder(node)
             .peers([&*script.name, &*other.name])
             .route(ROUTE)
-            .token_source(|_| "debug".to_owned())
+            .token_source(|_| ready("debug".to_owned()))
             .connector(book)
             .listener(listener.into_std().expect("a listener of tokio is one of the system"))
             .timeouts(|timeouts| {

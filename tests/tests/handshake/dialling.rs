@@ -1,5 +1,6 @@
 //! A node that dials, and what it makes of the answers.
 
+use std::future::ready;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -156,8 +157,8 @@ async fn shown(change: [&dyn Fn(ManagerBuilder) -> ManagerBuilder; 2]) -> String
 async fn between_two_nodes_each_rejection_is_shown_by_the_one_that_dials() {
     let as_is = |builder: ManagerBuilder| builder;
     let other_secret = |builder: ManagerBuilder| builder.shared_secret("another");
-    assert_eq!(shown([&as_is, &other_secret]).await, "auth token: signed with another secret");
-    let own_words = |builder: ManagerBuilder| builder.token_validator(|_| Err("not today".to_owned()));
+    assert_eq!(shown([&as_is, &other_secret]).await, "auth token: signed with another secret, or for another node");
+    let own_words = |builder: ManagerBuilder| builder.token_validator(|_| ready(Err("not today".to_owned())));
     assert_eq!(shown([&as_is, &own_words]).await, "auth token: not today");
     // No two clocks agree to the nanosecond.
     let strict = |builder: ManagerBuilder| builder.timeouts(|timeouts| timeouts.clock_difference_max = Duration::ZERO);

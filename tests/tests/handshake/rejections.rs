@@ -1,5 +1,7 @@
 //! Peers that a node does not let in.
 
+use std::future::ready;
+
 use grid::{Claim, Manager, State};
 use grid_tests::capture::Vector;
 use grid_tests::raw::{
@@ -9,9 +11,11 @@ use rmpv::Value;
 
 /// A node that wants a token, with a v1 peer that dials it or that it dials.
 async fn strict(side: Side) -> Rig {
-    let validate = |claim: &Claim<'_>| match claim.token {
-        "debug" => Ok(()),
-        _ => Err(format!("{} is not debug", claim.token)),
+    let validate = |claim: Claim| {
+        ready(match &*claim.token {
+            "debug" => Ok(()),
+            _ => Err(format!("{} is not debug", claim.token)),
+        })
     };
     Rig::with(side, None, |builder| builder.token_validator(validate)).await
 }

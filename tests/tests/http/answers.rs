@@ -1,5 +1,7 @@
 //! Answers that a node gets when it dials.
 
+use std::future::ready;
+
 use futures_util::StreamExt;
 use grid::{LinkError, State};
 use grid_tests::raw::{Head, Rig, Side, within};
@@ -70,7 +72,8 @@ async fn an_answer_that_is_none_is_a_failed_attempt() {
 
 #[tokio::test]
 async fn a_token_that_no_header_can_hold_fails_the_attempt() {
-    let rig = Rig::with(Side::Dials, None, |builder| builder.token_source(|_| "a\r\nX-Evil: b".to_owned())).await;
+    let rig =
+        Rig::with(Side::Dials, None, |builder| builder.token_source(|_| ready("a\r\nX-Evil: b".to_owned()))).await;
     let mut states = rig.connection().changes();
     let failed = async {
         loop {

@@ -1,5 +1,6 @@
 //! A node that has the name and the place of one of the captured ones.
 
+use std::future::ready;
 use std::time::Duration;
 
 use grid::{Connection, Inbound, Manager, ManagerBuilder, Outbound};
@@ -76,7 +77,7 @@ impl Stage {
         let builder = Manager::builder(&**name)
             .peers([&**peer])
             .route(ROUTE)
-            .token_source(|_| "debug".to_owned())
+            .token_source(|_| ready("debug".to_owned()))
             .connector(book)
             .listener(listener.into_std().expect("a listener of tokio is one of the system"))
             .timeouts(|timeouts| {
