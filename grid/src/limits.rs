@@ -44,7 +44,8 @@ pub struct Limits {
     /// Above half of it credits are withheld: a stream whose items are read gets one at a time, others none. What was
     /// granted before may still come. Beyond the limit an item ends its stream, refused as overloaded, if that stream holds
     /// more than its share, which is the limit divided by the number of streams; so none ends for what others hold, and
-    /// all together hold at most twice the limit.
+    /// all together hold at most twice the limit. What an item takes beside its bytes, some 60 of them, is not counted: windows
+    /// and [`calls_in_max`](Self::calls_in_max) bound it.
     pub unread_bytes_max: usize,
     /// Bytes of metadata of one call, to be sent or taken: of names and values, and 32 for each pair. Default 8 KiB,
     /// what HTTP servers take of headers.

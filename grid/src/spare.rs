@@ -80,9 +80,14 @@ fn large(len: usize) -> Option<Vec<u8>> {
     let taken = SPARE.try_with(|spare| {
         let large = &mut spare.borrow_mut().large;
         let fitting = large.iter().rposition(fits)?;
-        Some(large.swap_remove(fitting))
+        Some(large.remove(fitting))
     });
     taken.ok().flatten()
+}
+
+/// Gives back what this thread keeps of larger pieces.
+pub(crate) fn shrink() {
+    let _kept_nothing = SPARE.try_with(|spare| spare.borrow_mut().large = Vec::new());
 }
 
 /// Keeps the memory of a frame that is not needed any more.

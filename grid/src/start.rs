@@ -122,8 +122,8 @@ pub(crate) fn span<T, E>(call: &Call<T, E>, mux: u64) -> Span {
     )
 }
 
-/// Whether anybody looks at the spans of calls. With the feature `log` of tracing, which any crate of a program may turn on, one that
-/// nobody looks at costs as much as the header of a frame.
+/// Whether a subscriber looks at the spans of calls. Without one, a `log` logger gets events and no spans: with the feature `log`
+/// of tracing, which any crate of a program may turn on, spans that nobody looks at cost as much as the header of a frame.
 pub(crate) fn spans_are_wanted() -> bool {
     LevelFilter::current() >= LevelFilter::DEBUG
 }

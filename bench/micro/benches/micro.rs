@@ -52,7 +52,7 @@ mod steps {
 
     #[bench]
     fn table(bencher: Bencher<'_, '_>) {
-        let calls = Calls::new(PAYLOAD_BYTES);
+        let mut calls = Calls::new(PAYLOAD_BYTES);
         bencher.bench_local(|| calls.run());
     }
 

@@ -1,7 +1,6 @@
 //! The two messages with which a link begins.
 
 use std::fmt;
-use std::future::Future;
 use std::time::Duration;
 
 use crate::wire::{Capabilities, Connect, ConnectResponse, DecodeError, Frame, InstanceId, Op, WireTime, local_dials};
@@ -25,14 +24,22 @@ impl fmt::Debug for Claim {
 
 /// The accepting side's view of the world, against which a first message is held.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Acceptor<'a, K, V> {
+pub(crate) struct Acceptor<'a, K> {
     pub(crate) local: &'a str,
     pub(crate) now: WireTime,
     pub(crate) clock_difference_max: Duration,
     /// Whether a node of this name may connect at all.
     pub(crate) known: K,
-    /// Whether the token is good; the error says why not.
-    pub(crate) validate: V,
+}
+
+/// A first message that is good if its token is.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    /// For whoever judges the token.
+    pub(crate) claim: Claim,
+    acceptance: Acceptance,
+    /// This side dials the other, and not the other way round.
+    wrong_way: bool,
 }
 
 /// A first message that was found good.
@@ -43,17 +50,15 @@ pub(crate) struct Acceptance {
     pub(crate) capabilities: Capabilities,
 }
 
-impl<K, V, F> Acceptor<'_, K, V>
+impl<K> Acceptor<'_, K>
 where
     K: Fn(&str) -> bool,
-    V: Fn(Claim) -> F,
-    F: Future<Output = Result<(), String>>,
 {
-    /// Judges the first message, in the order and with the words of v1.
+    /// Judges the first message, in the order and with the words of v1, as far as that goes without a look at the token.
     ///
     /// # Errors
     /// The reason, which is sent to the dialling side.
-    pub(crate) async fn on_message(&self, message: &[u8]) -> Result<Acceptance, String> {
+    pub(crate) fn on_message(&self, message: &[u8]) -> Result<Claimed, String> {
         let frame =
             Frame::decode(message, Capabilities::V1).map_err(|error| format!("error parsing grid connect: {error}"))?;
         if frame.head.op != Op::Connect {
@@ -69,12 +74,25 @@ where
         if apart > self.clock_difference_max {
             return Err(format!("time difference too large between servers: {apart:?}"));
         }
-        let claim = Claim { name: connect.host.into(), token: connect.token.into() };
-        (self.validate)(claim).await.map_err(|reason| format!("auth token: {reason}"))?;
-        if !guest && local_dials(self.local, connect.host) {
-            return Err("grid: expected to be client side, not server side".to_owned());
+        Ok(Claimed {
+            claim: Claim { name: connect.host.into(), token: connect.token.into() },
+            acceptance: Acceptance { name: connect.host.into(), id: connect.id, capabilities: connect.capabilities },
+            wrong_way: !guest && local_dials(self.local, connect.host),
+        })
+    }
+}
+
+impl Claimed {
+    /// What is left to be judged when it is known whether the token is good.
+    ///
+    /// # Errors
+    /// The reason, which is sent to the dialling side.
+    pub(crate) fn on_verdict(self, verdict: Result<(), String>) -> Result<Acceptance, String> {
+        verdict.map_err(|reason| format!("auth token: {reason}"))?;
+        match self.wrong_way {
+            true => Err("grid: expected to be client side, not server side".to_owned()),
+            false => Ok(self.acceptance),
         }
-        Ok(Acceptance { name: connect.host.into(), id: connect.id, capabilities: connect.capabilities })
     }
 }
 
@@ -101,10 +119,6 @@ pub(crate) const GUEST: &str = "guest://";
 
 #[cfg(test)]
 mod tests {
-    use std::future::ready;
-
-    use futures_util::FutureExt;
-
     use super::*;
     use crate::wire::{Flags, Header, PayloadBuf, Trailer};
 
@@ -127,9 +141,10 @@ mod tests {
             now: WireTime::new(1_000_000, 0),
             clock_difference_max: Duration::from_secs(300),
             known: |name: &str| [LOCAL, PEER].contains(&name) || is_guest(name),
-            validate: |claim: Claim| ready(if &*claim.token == "good" { Ok(()) } else { Err("not good".to_owned()) }),
         };
-        acceptor.on_message(message).now_or_never().expect("nothing is waited for")
+        let claimed = acceptor.on_message(message)?;
+        let verdict = if &*claimed.claim.token == "good" { Ok(()) } else { Err("not good".to_owned()) };
+        claimed.on_verdict(verdict)
     }
 
     /// The first message of whichever of the two names dials.

@@ -76,6 +76,12 @@ impl Dispatcher {
         messages >= MESSAGES_PER_TURN || (messages > 0 && now.saturating_duration_since(start) >= TURN)
     }
 
+    /// Something was read, and no message is whole: who waits for those before it need not wait for the rest of a large one.
+    pub(crate) fn on_nothing(&mut self) {
+        self.turn.on_message(Instant::now());
+        self.wakes.wake();
+    }
+
     /// One message: a frame, or a merge of frames.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ use super::websocket::Received;
 use super::writer::Writer;
 use crate::error::LinkError;
 use crate::proto::{Beat, Moved};
+use crate::spare;
 use crate::wire::{Flags, Header, Op, PayloadBuf, Trailer};
 
 /// A future that ends with the link.
@@ -112,7 +113,7 @@ impl Driver {
                     self.writer.provoke(Control::Close, &payload)?;
                     return Err(LinkError::Closed("the websocket was closed".into()));
                 }
-                Received::Nothing => {}
+                Received::Nothing => self.dispatcher.on_nothing(),
             }
         }
         Ok(Read::Some)
@@ -155,6 +156,7 @@ impl Driver {
         while self.ticks.poll_tick(cx).is_ready() {
             self.writer.shrink(&self.link.outbox);
             self.ws.shrink();
+            spare::shrink();
             let now = Instant::now().into_std();
             let moved = self.moved();
             match self.dispatcher.liveness.on_tick(now, SystemTime::now().into(), moved) {

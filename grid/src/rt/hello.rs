@@ -58,9 +58,15 @@ pub(super) async fn accept(
         now: SystemTime::now().into(),
         clock_difference_max: settings.timeouts.clock_difference_max,
         known: |name: &str| node.knows(name),
-        validate: &*settings.token_validator,
     };
-    let judged = acceptor.on_message(&message).await.and_then(|acceptance| {
+    let accepted = match acceptor.on_message(&message) {
+        Ok(claimed) => {
+            let verdict = (settings.token_validator)(claimed.claim.clone()).await;
+            claimed.on_verdict(verdict)
+        }
+        Err(reason) => Err(reason),
+    };
+    let judged = accepted.and_then(|acceptance| {
         if node.shared.is_draining() {
             return Err("this node is about to leave".to_owned());
         }

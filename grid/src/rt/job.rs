@@ -17,6 +17,7 @@ use super::registry::{Handler, Kind, Request, Served, Serving};
 use super::running::Admission;
 use super::serve_stream;
 use super::stream::Stream;
+use super::wakes::Wakes;
 use crate::proto::{Reply, ServerCall};
 use crate::start::spans_are_wanted;
 use crate::wire::{Capabilities, EncodedFrame, RefusalReason, TRACEPARENT};
@@ -74,12 +75,14 @@ impl Job {
 
     /// Runs the handler: here and now until it first waits for something, if it is known to be quick, else in a task of its
     /// own. Gives the time after that, if it ran here, where it is `now` before.
-    pub(super) fn run(self, request: Request, now: Instant) -> Option<Instant> {
+    pub(super) fn run(self, request: Request, now: Instant, wakes: &mut Wakes) -> Option<Instant> {
         let span = self.span(&request);
         if self.handler.kind != Kind::Single || !self.handler.pace.is_quick() {
             self.spawn(span, Rest::All(request));
             return None;
         }
+        // Should it take longer than it did before, nobody else waits for it.
+        wakes.wake();
         // Whatever would wake it wakes nobody: if it waits, it is polled again at once, in its task.
         let cx = &mut Context::from_waker(Waker::noop());
         let (begun, ended_at) = span.in_scope(|| serving_now(self.inherited.clone(), || self.begin(request, now, cx)));

@@ -76,4 +76,4 @@ pub(crate) use table::{Cancelled, NoSlot};
 #[cfg(feature = "axum")]
 pub(crate) use upgrade::answer as answer_upgrade;
 #[cfg(grid_bench)]
-pub(crate) use {hand::Hand, outbox::Outbox, table::Table};
+pub(crate) use {hand::Hand, outbox::Outbox, table::Table, wakes::Wakes};

@@ -89,7 +89,7 @@ impl Room<'_> {
     }
 }
 
-/// What waits with a frame that was queued.
+/// What waits with a frame that was queued, in its lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Queued {
     Little,
@@ -354,8 +354,12 @@ impl Outbox {
         if queue.state != State::Open {
             return Err(Closed);
         }
-        let waker = queue.put(frame, lane, cost);
-        let queued = match queue.prompt.bytes() + queue.bulk.bytes() < MUCH {
+        let (bulk, waker) = (queue.bulk.bytes(), queue.put(frame, lane, cost));
+        let waits = match queue.bulk.bytes() > bulk {
+            true => queue.bulk.bytes(),
+            false => queue.prompt.bytes(),
+        };
+        let queued = match waits < MUCH {
             true => Queued::Little,
             false => Queued::Much,
         };

@@ -18,7 +18,7 @@ use crate::wire::{Capabilities, Flags, Frame, Op, RefusalReason, SubrouteId};
 
 /// Starts the handler of a request, or says why not.
 pub(crate) fn serve(dispatcher: &mut Dispatcher, frame: Frame<'_>, message: &Bytes) {
-    let Dispatcher { link, peer, mesh, turn, .. } = dispatcher;
+    let Dispatcher { link, peer, mesh, turn, wakes, .. } = dispatcher;
     let call = ServerCall::on_request(&frame, link.crc);
     if frame.head.op == Op::ConnectMux {
         if link.running.stream(call.mux()).is_some() {
@@ -76,9 +76,7 @@ pub(crate) fn serve(dispatcher: &mut Dispatcher, frame: Frame<'_>, message: &Byt
         stream: stream.map(|stream| (Arc::clone(link), stream)),
     };
     let job = Job::new(handler, &request, call, admission);
-    // If the handler runs here, and takes longer than it did before, nobody else waits for it.
-    dispatcher.wakes.wake();
-    if let Some(ended) = job.run(request, turn.now()) {
+    if let Some(ended) = job.run(request, turn.now(), wakes) {
         dispatcher.turn.on_handled(ended);
     }
 }

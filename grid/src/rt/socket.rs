@@ -160,19 +160,20 @@ impl WebSocket {
         self.socket.end_handshake(counts);
     }
 
+    /// The next message, of what was read or after one more read: with a part of a message only, it is
+    /// [`Nothing`](Received::Nothing), as the rest may take long.
     pub(crate) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, LinkError>> {
-        loop {
-            if let Some(received) = self.inbox.next()? {
-                return Poll::Ready(Ok(received));
-            }
-            self.inbox.reserve();
-            let room = self.inbox.bytes.capacity() - self.inbox.bytes.len();
-            let read = ready!(poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.inbox.bytes));
-            match read.map_err(|error| closed(&error))? {
-                0 => return Poll::Ready(Err(LinkError::Closed("end of stream".into()))),
-                read => self.inbox.on_read(read, room),
-            }
+        if let Some(received) = self.inbox.next()? {
+            return Poll::Ready(Ok(received));
         }
+        self.inbox.reserve();
+        let room = self.inbox.bytes.capacity() - self.inbox.bytes.len();
+        let read = ready!(poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.inbox.bytes));
+        match read.map_err(|error| closed(&error))? {
+            0 => return Poll::Ready(Err(LinkError::Closed("end of stream".into()))),
+            read => self.inbox.on_read(read, room),
+        }
+        Poll::Ready(self.inbox.next().map(|received| received.unwrap_or(Received::Nothing)))
     }
 
     /// Gives back what memory is not in use just now.

@@ -96,7 +96,9 @@ impl Stream {
         if self.is_over() {
             return Err(Refused::Ended);
         }
-        if std::mem::replace(&mut out.queued, Queued::Little) == Queued::Much {
+        // Who has waited for a place has it.
+        let waited = credit.is_some() || room.is_some();
+        if std::mem::replace(&mut out.queued, Queued::Little) == Queued::Much && !waited {
             return Err(Refused::Wait(item, Wait::Writer));
         }
         if out.ahead.as_ref().is_some_and(Ahead::is_too_far) {

@@ -22,7 +22,7 @@ impl Wakes {
     }
 }
 
-/// What was read is lost to nobody, also if the driver panics.
+/// What was read is lost to nobody, also if a handler of frames panics.
 impl Drop for Wakes {
     fn drop(&mut self) {
         self.wake();

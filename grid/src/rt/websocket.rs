@@ -29,7 +29,7 @@ pub(crate) enum Received {
     Ping(Bytes),
     /// To be answered with a close of the same payload, which is the code or nothing. Nothing comes after it.
     Close(Bytes),
-    /// A text or a pong, which mean nothing here.
+    /// A text or a pong, which mean nothing here, or a part of a message.
     Nothing,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Inbox {
     pub(crate) message_bytes_max: usize,
     /// What one read takes up to.
     read_bytes: usize,
-    /// The longest frame that came whole.
+    /// The longest frame that came whole since memory was last given back.
     longest: usize,
     /// The memory of earlier reads. Once all messages of it are dropped it is used again.
     retired: VecDeque<BytesMut>,
