@@ -177,4 +177,19 @@ mod tests {
         assert!(memory.contains(&second.as_bytes().as_ptr()));
         assert_eq!(second.as_bytes(), sealed(PayloadBuf::copy_from(&[8; (64 << 10) + 100])).as_bytes());
     }
+
+    #[test]
+    fn of_large_pieces_the_one_that_was_kept_longest_goes_first() {
+        let piece = |len: usize| sealed(payload_of(&vec![7; len << 10]));
+        let frames = [100, 300, 800].map(piece);
+        frames.into_iter().for_each(keep);
+        let taken = piece(100);
+        keep(piece(1000));
+        let kept =
+            SPARE.with_borrow(|spare| spare.large.iter().map(|memory| memory.capacity() >> 10).collect::<Vec<_>>());
+        assert!(kept.len() == 2 && kept[0] >= 800 && kept[1] >= 1000, "{kept:?}");
+        keep(taken);
+        shrink();
+        assert_eq!(SPARE.with_borrow(|spare| spare.large.len()), 0);
+    }
 }

@@ -176,3 +176,18 @@ fn what_is_small_goes_with_what_is_small_again_once_no_large_frame_of_its_call_w
     outbox.push_own(frame(20), bulk);
     assert_eq!(write(&outbox, hand), [9 + 2 * 22]);
 }
+
+#[test]
+fn a_sender_of_small_frames_need_not_yield_for_the_bulk_of_others() {
+    let outbox = Outbox::new(1 << 20, 64);
+    let push = |len, lane| outbox.try_room(len, lane).unwrap().push(frame(len), lane).unwrap();
+    let bulk = Lane::Bulk { mux: 2 };
+    assert_eq!(push(LARGE, bulk), Queued::Little);
+    assert_eq!(push(MUCH, bulk), Queued::Much, "its own lane is full enough");
+    assert_eq!(push(100, Lane::Prompt), Queued::Little);
+    while outbox.queued_bytes() < LARGE + 2 * MUCH - 200 {
+        assert_eq!(push(100, Lane::Prompt), Queued::Little);
+    }
+    let queued = (0..5).map(|_| push(100, Lane::Prompt)).collect::<Vec<_>>();
+    assert_eq!(queued.last(), Some(&Queued::Much), "now its own is, too");
+}

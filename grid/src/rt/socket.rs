@@ -215,3 +215,35 @@ pub(super) fn closed(error: &io::Error) -> LinkError {
 
 /// Reads before others have their turn.
 const READS_PER_POLL: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+
+    /// A socket that is always ready, with a small message and the beginning of a large one.
+    #[tokio::test]
+    async fn a_read_that_brings_a_part_of_a_message_gives_others_their_turn() {
+        const LARGE: usize = 1 << 20;
+        let (near, mut far) = duplex(2 * LARGE);
+        let mut ws = WebSocket::new(Socket::new(Box::new(near), usize::MAX), Masks::Yes, &[], 2 * LARGE);
+        ws.end_handshake(&Arc::default());
+        let mut bytes = Vec::new();
+        for len in [5, LARGE] {
+            put_frame(&mut bytes, OpCode::Data(Data::Binary), Masks::No, len, |out| out.resize(out.len() + len, 7));
+        }
+        far.write_all(&bytes).await.expect("there is room");
+        let mut next = async || std::future::poll_fn(|cx| ws.poll_receive(cx)).await.expect("no violation");
+        assert_eq!(next().await, Received::Message(Bytes::from_static(&[7; 5])));
+        let mut parts = 0;
+        let large = loop {
+            match next().await {
+                Received::Nothing => parts += 1,
+                received => break received,
+            }
+        };
+        assert_eq!(large, Received::Message(vec![7; LARGE].into()));
+        assert!(parts > 1, "{parts}");
+    }
+}
