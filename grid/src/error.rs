@@ -271,13 +271,8 @@ pub enum LinkError {
     #[error("rejected: {0}")]
     Rejected(Box<str>),
     /// The two sides do not trust each other's certificates, or one of them speaks no TLS.
-    #[error("no TLS with {peer}: {problem}")]
-    Tls {
-        /// The name of the peer; of one that connects, "whoever connects".
-        peer: Arc<str>,
-        /// What happened.
-        problem: Box<str>,
-    },
+    #[error("no TLS with {0}")]
+    Tls(Box<str>),
     /// The handshake took longer than [`Timeouts::handshake`](crate::Timeouts::handshake).
     #[error("the handshake took too long")]
     HandshakeTimeout,

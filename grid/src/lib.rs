@@ -140,6 +140,7 @@
 //! # Features
 //!
 //! - `axum`: `Manager::router`, to mount a node on a router beside other routes.
+//! - `tls`: `Tls`, for links over TLS and callers that are known by their certificates. It compiles a little C.
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/streams.md")]

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::Span;
-use tracing::level_filters::LevelFilter;
 
 use crate::call::{Call, Shape};
 use crate::error::{CallError, LinkError, Refusal};
-use crate::rt::{Link, LinkRef, LinkState, Made, NoSlot, Peer};
+use crate::rt::{Link, LinkRef, LinkState, Made, NoSlot, Peer, spans_are_wanted};
 use crate::wire::{Capabilities, RefusalReason, TRACEPARENT, Trailer};
 
 /// The current link, if this call can be made on it.
@@ -120,10 +119,4 @@ pub(crate) fn span<T, E>(call: &Call<T, E>, mux: u64) -> Span {
         mux,
         subroute = call.connection.under().map(|subroute| &**subroute.route()),
     )
-}
-
-/// Whether a subscriber looks at the spans of calls. Without one, a `log` logger gets events and no spans: with the feature `log`
-/// of tracing, which any crate of a program may turn on, spans that nobody looks at cost as much as the header of a frame.
-pub(crate) fn spans_are_wanted() -> bool {
-    LevelFilter::current() >= LevelFilter::DEBUG
 }

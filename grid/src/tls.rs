@@ -58,26 +58,19 @@ enum Demand {
     Required,
 }
 
-/// Why certificates cannot be used.
+/// Why certificates cannot be used: they cannot be read, or the key is another's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum TlsError {
-    /// It is not PEM, or has something else in it.
-    #[error("{what} cannot be read: {problem}")]
-    Unreadable {
-        /// Which of them.
-        what: &'static str,
-        /// What is wrong with it.
-        problem: Box<str>,
-    },
-    /// A certificate, or a key for one, that cannot be used.
-    #[error("{what} cannot be used: {problem}")]
-    Unusable {
-        /// Which of them.
-        what: &'static str,
-        /// What is wrong with it.
-        problem: Box<str>,
-    },
+#[error("{what} cannot be {}: {problem}", match .step { Step::Read => "read", Step::Use => "used" })]
+pub struct TlsError {
+    what: &'static str,
+    step: Step,
+    problem: Box<str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Read,
+    Use,
 }
 
 impl Tls {
@@ -111,7 +104,10 @@ impl Tls {
     }
 
     /// Lets in only those who show a certificate (mutual TLS). Then the names of all callers are proven: that of a node is of
-    /// the host for which its certificate is, and that of a guest begins with the name in its certificate.
+    /// the host for which its certificate is, and that of a guest begins with the first name of a host in its certificate, if it has one.
+    ///
+    /// It counts for a node whose own name begins with `https://`, at its listener and at [`Manager::accept`](crate::Manager::accept).
+    /// The TLS around a router (feature `axum`) is the router's.
     ///
     /// # Errors
     /// As [`identity`](Self::identity).
@@ -234,11 +230,11 @@ fn certificates(what: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'st
 }
 
 fn unreadable(what: &'static str, problem: &impl fmt::Display) -> TlsError {
-    TlsError::Unreadable { what, problem: problem.to_string().into() }
+    TlsError { what, step: Step::Read, problem: problem.to_string().into() }
 }
 
 fn unusable(what: &'static str, problem: &impl fmt::Display) -> TlsError {
-    TlsError::Unusable { what, problem: problem.to_string().into() }
+    TlsError { what, step: Step::Use, problem: problem.to_string().into() }
 }
 
 /// What the other side has shown, and proven to be its own.

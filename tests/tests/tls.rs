@@ -9,7 +9,7 @@ use grid_tests::log::Log;
 use grid_tests::memory::{Network, dials, within};
 use grid_tests::probe::{ECHO, echo};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::Level;
 
 /// The one of the two that dials the other comes first.
@@ -67,6 +67,13 @@ fn nodes(network: &Network, [first, second]: [Tls; 2]) -> [Manager; 2] {
     network.add(&second);
     let first = who(network.builder(dialling)).peers([dialled]).tls(first).build().expect("it starts");
     [first, second]
+}
+
+/// The second of the two nodes alone.
+fn lone(network: &Network, tls: Tls) -> Manager {
+    let node = who(network.builder(names()[1])).tls(tls).build().expect("it starts");
+    network.add(&node);
+    node
 }
 
 fn connection(node: &Manager) -> Connection {
@@ -167,9 +174,7 @@ async fn who_shows_no_certificate_where_one_is_required_is_refused() {
     let (log, _guard) = Log::listen();
     let (network, authority) = (Network::default(), Authority::new());
     let name = names()[1];
-    let tls = authority.host(host(name)).require_identity().unwrap();
-    let node = who(network.builder(name)).tls(tls).build().expect("it starts");
-    network.add(&node);
+    let node = lone(&network, authority.host(host(name)).require_identity().unwrap());
     for _ in 0..3 {
         let guest = grid::connect(name).connector(network.clone()).tls(authority.stranger());
         let error = within(guest.into_future()).await.expect_err("it has no certificate");
@@ -192,8 +197,7 @@ async fn a_node_that_goes_by_the_name_of_another_is_refused() {
 async fn a_guest_is_known_by_the_name_in_its_certificate() {
     let (network, authority) = (Network::default(), Authority::new());
     let name = names()[1];
-    let node = who(network.builder(name)).tls(authority.host(host(name))).build().expect("it starts");
-    network.add(&node);
+    let _node = lone(&network, authority.host(host(name)));
     let guest = |tls| grid::connect(name).connector(network.clone()).tls(tls).into_future();
     let known = within(guest(authority.host("billing.example"))).await.expect("it is let in");
     assert!(caller(&known).await.starts_with("guest://billing.example/"));
@@ -208,8 +212,7 @@ async fn certificates_are_replaced_without_a_restart_and_links_stay() {
     let (network, before, after) = (Network::default(), Authority::new(), Authority::new());
     let name = names()[1];
     let tls = before.host(host(name));
-    let node = who(network.builder(name)).tls(tls.clone()).build().expect("it starts");
-    network.add(&node);
+    let _node = lone(&network, tls.clone());
     let guest = |tls| grid::connect(name).connector(network.clone()).tls(tls).into_future();
     let old = within(guest(before.stranger())).await.expect("it is let in");
     tls.replace(&after.host(host(name)));
@@ -225,11 +228,13 @@ async fn certificates_are_replaced_without_a_restart_and_links_stay() {
 async fn who_speaks_no_tls_is_refused_in_time() {
     let (network, authority) = (Network::default(), Authority::new());
     let name = names()[1];
-    let node = who(network.builder(name)).tls(authority.host(host(name))).build().expect("it starts");
-    network.add(&node);
+    let node = lone(&network, authority.host(host(name)));
+    let start = Instant::now();
     // Its connector is taken for one that makes TLS itself.
     let guest = grid::connect(name).connector(network.clone());
-    assert!(matches!(within(guest.into_future()).await, Err(ConnectError::Link(_))));
+    let error = within(guest.into_future()).await.expect_err("it speaks HTTP to a node that speaks TLS");
+    assert!(matches!(error, ConnectError::Link(LinkError::Unreachable { .. } | LinkError::Closed(_))), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(5), "Timeouts::handshake");
     node.shutdown().await;
 }
 

@@ -45,7 +45,7 @@ pub(crate) async fn dial(mut ws: WebSocket, peer: &Peer, token: &str) -> Result<
 /// The accepting side: waits for the introduction and answers it.
 ///
 /// # Errors
-/// The reason of a rejection, which the other side has been told, with the name that it gave itself if it got so far.
+/// The reason of a rejection, which the other side has been told.
 pub(super) async fn accept(
     mut ws: WebSocket,
     node: &Node,
@@ -94,15 +94,19 @@ pub(super) async fn accept(
 /// The name under which somebody is known here who calls itself so: with a certificate, what it is for.
 ///
 /// # Errors
-/// It is for another host.
+/// It is for another host, or a guest gives itself one.
 fn proven<'a>(name: &'a str, certificate: Option<&Certificate>) -> Result<Cow<'a, str>, String> {
-    let Some(certificate) = certificate else { return Ok(name.into()) };
     if let Some(number) = name.strip_prefix(GUEST) {
-        return Ok(match certificate.name() {
+        // What stands before the slash is proven, so nobody says it of himself.
+        if number.contains('/') {
+            return Err(format!("{name} is no name that a guest can give itself"));
+        }
+        return Ok(match certificate.and_then(Certificate::name) {
             Some(host) => format!("{GUEST}{host}/{number}").into(),
             None => name.into(),
         });
     }
+    let Some(certificate) = certificate else { return Ok(name.into()) };
     match NodeName::parse(name) {
         Ok(NodeName { host, .. }) if certificate.is_for(&host) => Ok(name.into()),
         _ => Err(format!("the certificate that was shown is not for {name}")),

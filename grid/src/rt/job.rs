@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_util::FutureExt;
 use tokio::time::{Instant, timeout_at};
+use tracing::level_filters::LevelFilter;
 use tracing::{Instrument, Span};
 
 use super::inherit::{Inherited, Made, serving, serving_now};
@@ -19,7 +20,6 @@ use super::serve_stream;
 use super::stream::Stream;
 use super::wakes::Wakes;
 use crate::proto::{Reply, ServerCall};
-use crate::start::spans_are_wanted;
 use crate::wire::{Capabilities, EncodedFrame, RefusalReason, TRACEPARENT};
 
 /// A handler at work for a call.
@@ -223,6 +223,12 @@ impl Job {
             traceparent = traceparent(request),
         )
     }
+}
+
+/// Whether a subscriber looks at the spans of calls. Without one, a `log` logger gets events and no spans: with the feature `log`
+/// of tracing, which any crate of a program may turn on, spans that nobody looks at cost as much as the header of a frame.
+pub(crate) fn spans_are_wanted() -> bool {
+    LevelFilter::current() >= LevelFilter::DEBUG
 }
 
 fn unheard() {

@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
 use super::bulk::{Bulk, Large};
 use super::hand::Hand;
 use super::lane::{Cost, Lane};
+use super::sleeper::{Sleep, Sleeper, Until};
 use super::sync::{Mutex, MutexGuard};
 use super::writer::WRITE_BYTES;
 use crate::spare;
@@ -49,7 +50,7 @@ struct Queue {
     /// Bytes that the writer has taken and not put into a write.
     held: usize,
     state: State,
-    writer: Writer,
+    driver: Sleeper,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -59,18 +60,6 @@ enum State {
     /// Takes nothing more; what is in it is still to be written.
     Finishing,
     Closed,
-}
-
-/// What the driver does, and who wakes it.
-#[derive(Debug, Default)]
-enum Writer {
-    /// It will look at the queue by itself.
-    #[default]
-    Awake,
-    /// Frames wake it.
-    Asleep(Waker),
-    /// It cannot write: the end of the link wakes it, frames do not.
-    Blocked(Waker),
 }
 
 /// Room for a frame that is not queued yet. Dropped, it is given back.
@@ -138,22 +127,6 @@ pub(crate) enum Taken {
     None,
     /// Nothing, and nothing will come.
     Finished,
-}
-
-/// What a driver with nothing to do waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Until {
-    Frames,
-    /// It cannot write.
-    End,
-}
-
-/// Whether the driver may wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sleep {
-    Allowed,
-    /// What it wants to wait for is there.
-    TooLate,
 }
 
 impl Outbox {
@@ -226,7 +199,7 @@ impl Outbox {
                 queue.first.push(frame.as_bytes());
                 queue.prompt_cost += cost;
                 spare::keep(frame);
-                queue.writer.wake_for_frames()
+                queue.driver.wake_for_frames()
             }
             Place::InOrder(lane) => queue.put(frame, lane, cost),
         };
@@ -275,21 +248,21 @@ impl Outbox {
 
     /// The driver looks at the queue, and need not be woken for what comes in meanwhile.
     pub(crate) fn awake(&self) {
-        let writer = std::mem::take(&mut self.lock().writer);
-        drop(writer);
+        let before = std::mem::take(&mut self.lock().driver);
+        drop(before);
     }
 
     /// The driver has nothing to do, and is to be woken by what it waits for, and in any case by the end of the outbox.
     pub(crate) fn sleep(&self, until: Until, waker: &Waker) -> Sleep {
-        let writer = match until {
-            Until::Frames => Writer::Asleep(waker.clone()),
-            Until::End => Writer::Blocked(waker.clone()),
+        let driver = match until {
+            Until::Frames => Sleeper::Asleep(waker.clone()),
+            Until::End => Sleeper::Blocked(waker.clone()),
         };
         let mut queue = self.lock();
         if queue.state == State::Closed || (until == Until::Frames && queue.is_wanted()) {
             return Sleep::TooLate;
         }
-        let before = std::mem::replace(&mut queue.writer, writer);
+        let before = std::mem::replace(&mut queue.driver, driver);
         drop(queue);
         drop(before);
         Sleep::Allowed
@@ -312,7 +285,7 @@ impl Outbox {
 
     /// Wakes the driver for another reason than a frame.
     pub(crate) fn wake(&self) {
-        let waker = self.lock().writer.wake();
+        let waker = self.lock().driver.wake();
         waker.into_iter().for_each(Waker::wake);
     }
 
@@ -334,7 +307,7 @@ impl Outbox {
 
     fn end(&self, state: State) {
         let mut queue = self.lock();
-        let waker = queue.writer.wake();
+        let waker = queue.driver.wake();
         let mut thrown_away = Queue::default();
         if state == State::Closed {
             std::mem::swap(&mut *queue, &mut thrown_away);
@@ -411,28 +384,12 @@ impl Queue {
             }
             Lane::Bulk { mux } => self.bulk.push(mux, Large { frame, cost, after: self.prompt_position }),
         }
-        self.writer.wake_for_frames()
+        self.driver.wake_for_frames()
     }
 
     /// There is something for the driver.
     fn is_wanted(&self) -> bool {
         !self.first.is_empty() || !self.prompt.is_empty() || !self.bulk.is_empty() || self.state != State::Open
-    }
-}
-
-impl Writer {
-    fn wake_for_frames(&mut self) -> Option<Waker> {
-        match self {
-            Self::Asleep(_) => self.wake(),
-            Self::Awake | Self::Blocked(_) => None,
-        }
-    }
-
-    fn wake(&mut self) -> Option<Waker> {
-        match std::mem::take(self) {
-            Self::Asleep(waker) | Self::Blocked(waker) => Some(waker),
-            Self::Awake => None,
-        }
     }
 }
 

@@ -30,5 +30,5 @@ fn secured(name: &str) -> Option<Box<str>> {
 }
 
 fn failed(peer: &str, error: &io::Error) -> LinkError {
-    LinkError::Tls { peer: peer.into(), problem: error.to_string().into() }
+    LinkError::Tls(format!("{peer}: {error}").into())
 }

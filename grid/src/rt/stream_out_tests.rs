@@ -7,8 +7,8 @@ use tokio::task::JoinHandle;
 
 use super::super::counts::Counts;
 use super::super::hand::Hand;
+use super::super::opening::Opening;
 use super::super::outbox::Taken;
-use super::super::stream::Opening;
 use super::super::wakes::Wakes;
 use super::*;
 use crate::limits::{Limits, Timeouts};

@@ -2,7 +2,7 @@
 
 use std::future::ready;
 
-use grid::{Claim, Manager, State};
+use grid::{Claim, Manager, ManagerBuilder, State};
 use grid_tests::capture::Vector;
 use grid_tests::raw::{
     Frame, Hello, LengthForm, RawPeer, Rig, Script, Side, connect_response, flag, listen, now_secs, op, opcode, time,
@@ -126,6 +126,17 @@ async fn each_rejection_has_the_text_of_v1() {
         let reason = rejected_hello(&rig.script, &Hello { token: token.into(), ..good() }).await;
         assert_eq!(reason, format!("auth token: {token} is not debug"));
     }
+    rig.link().await.fence().await;
+    rig.finish().await;
+}
+
+/// The name of a guest begins with a host only if its certificate does.
+#[tokio::test]
+async fn a_guest_cannot_give_itself_a_host() {
+    let rig = Rig::with(Side::Accepts, None, ManagerBuilder::allow_guests).await;
+    let host = "guest://billing.example/1";
+    let reason = rejected_hello(&rig.script, &Hello { host: host.into(), ..rig.script.hello() }).await;
+    assert_eq!(reason, "guest://billing.example/1 is no name that a guest can give itself");
     rig.link().await.fence().await;
     rig.finish().await;
 }
