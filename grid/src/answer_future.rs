@@ -78,6 +78,7 @@ impl<T, E> Future for AnswerFuture<T, E> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = ready!(self.poll_outcome(cx));
         self.given = Given::Yes;
+        self.reader.half.on_end(outcome.as_ref().map(|_| ()));
         Poll::Ready(outcome)
     }
 }

@@ -20,6 +20,7 @@ use crate::handler::{Service, register, register_raw, register_raw_stream};
 use crate::inbound::Inbound;
 use crate::limits::{Limits, Timeouts};
 use crate::manager::Manager;
+use crate::middleware::{Layers, Middleware};
 use crate::outbound::Outbound;
 use crate::proto::{Claim, GUEST};
 use crate::rt::{Attached, Guard, Guests, Node, Peer, Registry, Settings, dial_once, keep_connected};
@@ -38,6 +39,7 @@ struct Common {
     token_validator: TokenValidator,
     connector: Option<Arc<dyn Connector>>,
     tls: Option<Tls>,
+    middleware: Layers,
     registry: Result<Registry, StartError>,
 }
 
@@ -52,6 +54,7 @@ impl Common {
             token_validator: Arc::new(|_| Box::pin(ready(Ok(())))),
             connector: None,
             tls: None,
+            middleware: Layers::default(),
             registry: Ok(Registry::default()),
         }
     }
@@ -74,7 +77,8 @@ impl Common {
     }
 
     fn settings(self, guests: Guests, remotes: &BTreeSet<Arc<str>>) -> Result<(Settings, Registry), StartError> {
-        let Self { name, route, limits, timeouts, token_source, token_validator, connector, tls, registry } = self;
+        let Self { name, route, limits, timeouts, token_source, token_validator, connector, tls, middleware, registry } =
+            self;
         for remote in remotes {
             let parsed = parse_name(remote)?;
             if connector.is_none() && tls.is_none() && parsed.scheme == Scheme::Https {
@@ -88,8 +92,18 @@ impl Common {
         timeouts.validate()?;
         Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let connector = connector.unwrap_or_else(|| Arc::new(Tcp));
-        let settings =
-            Settings { name, route, limits, timeouts, token_source, token_validator, connector, guests, tls };
+        let settings = Settings {
+            name,
+            route,
+            limits,
+            timeouts,
+            token_source,
+            token_validator,
+            connector,
+            guests,
+            tls,
+            middleware,
+        };
         Ok((settings, registry?))
     }
 }
@@ -163,6 +177,13 @@ macro_rules! common_settings {
             F: Future<Output = String> + Send + 'static,
         {
             self.common.token_source = Arc::new(move |name| Box::pin(source(name)));
+            self
+        }
+
+        /// Shows every call of this node, and every item of its streams, to this first: see [`Middleware`]. May be given several
+        /// times.
+        pub fn middleware(mut self, middleware: impl Middleware) -> Self {
+            self.common.middleware.push(middleware);
             self
         }
 

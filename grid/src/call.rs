@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::IntoFuture;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use crate::description::Codec;
 use crate::error::{CallError, CodecError, RemoteError};
 use crate::half::Half;
 use crate::inbound::Inbound;
+use crate::middleware::Watch;
 use crate::outbound::Outbound;
 use crate::outcome::Faults;
 use crate::rt::{Inherited, inherited};
@@ -46,6 +48,8 @@ pub struct Call<T, E> {
     pub(crate) metadata: Vec<(Box<str>, Box<str>)>,
     pub(crate) shape: Shape<T, E>,
     pub(crate) faults: Faults<E>,
+    /// Once the middleware of the node, if there is any, has let it pass.
+    pub(crate) watch: Option<Arc<Watch>>,
 }
 
 /// How what a call comes to becomes a value.
@@ -76,6 +80,7 @@ impl<T, E> Call<T, E> {
             metadata: Vec::new(),
             shape,
             faults,
+            watch: None,
         }
     }
 

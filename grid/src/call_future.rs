@@ -9,10 +9,12 @@ use std::task::{Context, Poll, ready};
 use tokio::time::Instant;
 use tracing::Span;
 
+use crate::asked::{self, Asking};
 use crate::call::{Call, Shape};
 use crate::connection::Connection;
 use crate::error::{CallError, LinkError, Refusal};
 use crate::half::Half;
+use crate::middleware::Watch;
 use crate::outcome::{Faults, not_connected};
 use crate::proto::{End, Over, cancellation};
 use crate::rt::{Cancelled, Closed, Ended, Lane, Link, LinkRef, Opening, Stream, TryPush};
@@ -30,6 +32,11 @@ pub struct CallFuture<T, E> {
 
 enum Stage<T, E> {
     New(Call<T, E>),
+    /// The middleware of the node has it.
+    Asking {
+        call: Call<T, E>,
+        asking: Asking,
+    },
     /// Waits for room in the outbox.
     Sending {
         room: Pin<Box<dyn Future<Output = Result<(), Closed>> + Send>>,
@@ -52,6 +59,7 @@ struct Then<T, E> {
     label: Option<(&'static str, &'static str)>,
     shape: Shape<T, E>,
     faults: Faults<E>,
+    watch: Option<Arc<Watch>>,
 }
 
 /// A slot in the table of a link. Dropping it gives the call up, and tells the remote if it knows of the call.
@@ -94,11 +102,9 @@ impl<T, E> Future for CallFuture<T, E> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<T, E>> {
         let this = self.get_mut();
-        if let Stage::New(_) = this.stage {
-            let Stage::New(call) = std::mem::replace(&mut this.stage, Stage::Done) else {
-                unreachable!("just matched")
-            };
-            match start(call, cx) {
+        if let Stage::New(_) | Stage::Asking { .. } = this.stage {
+            let call = ready!(this.poll_passed(cx));
+            match call.and_then(|call| start(call, cx)) {
                 Ok((stage, span)) => (this.stage, this.span) = (stage, span),
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -114,13 +120,49 @@ impl<T, E> Future for CallFuture<T, E> {
         else {
             unreachable!("only a call that was started ends");
         };
+        let watch = then.watch.clone();
         let outcome = then.outcome(reached, &waiting.link);
+        if let Some(watch) = watch {
+            on_outcome(&watch, &outcome);
+        }
         match &outcome {
             Ok(_) => {}
             Err(CallError::DeadlineExceeded) => tracing::debug!(target: "grid::call", "deadline exceeded"),
             Err(error) => tracing::debug!(target: "grid::call", outcome = error.name(), "failed"),
         }
         Poll::Ready(outcome)
+    }
+}
+
+impl<T, E> CallFuture<T, E> {
+    /// Waits until the middleware, if there is any, has let the call pass.
+    fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<Result<Call<T, E>, CallError<E>>> {
+        if let Stage::New(call) = &mut self.stage
+            && let Some(asking) = asked::begin(call)
+        {
+            let Stage::New(call) = std::mem::replace(&mut self.stage, Stage::Done) else {
+                unreachable!("just matched")
+            };
+            self.stage = Stage::Asking { call, asking };
+        }
+        let passed = match &mut self.stage {
+            Stage::Asking { asking, .. } => Some(ready!(asking.as_mut().poll(cx))),
+            _ => None,
+        };
+        match (std::mem::replace(&mut self.stage, Stage::Done), passed) {
+            (Stage::New(call), None) => Poll::Ready(Ok(call)),
+            (Stage::Asking { call, .. }, Some(passed)) => Poll::Ready(asked::passed(call, passed)),
+            _ => unreachable!("it is called before the call has started"),
+        }
+    }
+}
+
+/// A stream goes on, and the half that reads tells its end.
+fn on_outcome<T, E>(watch: &Watch, outcome: &Outcome<T, E>) {
+    match outcome {
+        Ok(_) if watch.call().is_stream() => {}
+        Ok(_) => watch.end(&Ok(())),
+        Err(error) => watch.end(&Err(error.without_value())),
     }
 }
 
@@ -143,7 +185,18 @@ fn poll_reached<T, E>(stage: &mut Stage<T, E>, cx: &mut Context<'_>) -> Poll<Rea
     Poll::Pending
 }
 
-fn start<T, E>(mut call: Call<T, E>, cx: &Context<'_>) -> Result<(Stage<T, E>, Span), CallError<E>> {
+type Started<T, E> = Result<(Stage<T, E>, Span), CallError<E>>;
+
+fn start<T, E>(call: Call<T, E>, cx: &Context<'_>) -> Started<T, E> {
+    let watch = call.watch.clone();
+    let started = send(call, cx);
+    if let (Some(watch), Err(error)) = (watch, &started) {
+        watch.end(&Err(error.without_value()));
+    }
+    started
+}
+
+fn send<T, E>(mut call: Call<T, E>, cx: &Context<'_>) -> Started<T, E> {
     let link = usable_link(&call)?;
     let payload = call.payload.take().unwrap_or_else(|| Ok(spare::payload())).map_err(CallError::Encode)?;
     let mut trailer = trailer(&mut call, &link)?;
@@ -174,8 +227,8 @@ fn start<T, E>(mut call: Call<T, E>, cx: &Context<'_>) -> Result<(Stage<T, E>, S
     let header = Header { handler: call.handler, deadline_ms: deadline.millis, ..header };
     let subroute = call.connection.under().map(|subroute| subroute.id(call.handler));
     let frame = payload.seal(header, &trailer, subroute);
-    let Call { connection, handler, label, shape, faults, .. } = call;
-    let then = Then { connection, handler, label, shape, faults };
+    let Call { connection, handler, label, shape, faults, watch, .. } = call;
+    let then = Then { connection, handler, label, shape, faults, watch };
     let lane = Lane::of(frame.len(), waiting.mux());
     let stage = match waiting.link.outbox.try_push(frame, lane) {
         Ok(()) => {
@@ -220,7 +273,10 @@ impl<T, E> Then<T, E> {
             (Reached::Ended(ended), _) => Err(self.faults.error(ended, &self.connection)),
             (Reached::Opened(stream), Shape::Stream { open, codec, .. }) => {
                 let link = link.to_arc();
-                Ok(open(Half { connection: self.connection, link, stream, codec: *codec }, self.faults))
+                Ok(open(
+                    Half { connection: self.connection, link, stream, codec: *codec, watch: self.watch },
+                    self.faults,
+                ))
             }
             (Reached::Opened(_), Shape::Single(_)) => unreachable!("a single request is not opened"),
         }
@@ -295,7 +351,9 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         match &self.slot {
             Slot::Vacated => {}
-            Slot::Stream(stream) => stream.cancel(&self.link, Ended::Cancelled),
+            Slot::Stream(stream) => {
+                stream.cancel(&self.link, Ended::Cancelled);
+            }
             Slot::Single(mux) => match self.link.table.cancel(*mux) {
                 Cancelled::Waiting => self.tell(*mux),
                 Cancelled::HadEnded => {}

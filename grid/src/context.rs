@@ -29,10 +29,10 @@ pub struct Context {
 impl Context {
     /// Takes a request apart.
     pub(crate) fn new(request: Request) -> (Self, bytes::Bytes, Option<Half>) {
-        let Request { payload, peer, mesh, handler, subroute, deadline, metadata, stream } = request;
+        let Request { payload, peer, mesh, handler, subroute, deadline, metadata, stream, watch } = request;
         let context = Self { peer, mesh, handler, subroute, deadline, metadata };
         let connection = context.connection();
-        let half = stream.map(|(link, stream)| Half { connection, link, stream, codec: Codec::default() });
+        let half = stream.map(|(link, stream)| Half { connection, link, stream, codec: Codec::default(), watch });
         (context, payload, half)
     }
 

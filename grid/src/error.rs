@@ -19,7 +19,7 @@ pub enum CallError<E> {
     /// The handler answered with its own error.
     #[error("the handler failed: {0}")]
     Remote(E),
-    /// The remote could not run the call, or could not answer it.
+    /// The remote could not run the call, or could not answer it; or a [`Middleware`](crate::Middleware) of either side refused it.
     #[error("refused: {0}")]
     Refused(Refusal),
     /// There is no connection to the remote, or it was lost while the call ran.
@@ -50,6 +50,20 @@ pub enum CallError<E> {
 }
 
 impl<E> CallError<E> {
+    /// The same, but for what the handler's error holds.
+    pub(crate) fn without_value(&self) -> CallError<MethodError> {
+        match self {
+            Self::Remote(_) => CallError::Remote(MethodError),
+            Self::Refused(refusal) => CallError::Refused(refusal.clone()),
+            Self::Disconnected(peer) => CallError::Disconnected(Arc::clone(peer)),
+            Self::DeadlineExceeded => CallError::DeadlineExceeded,
+            Self::Cancelled => CallError::Cancelled,
+            Self::TooLarge { what, size, limit } => CallError::TooLarge { what, size: *size, limit: *limit },
+            Self::Encode(error) => CallError::Encode(error.clone()),
+            Self::Decode(error) => CallError::Decode(error.clone()),
+        }
+    }
+
     /// For the log, which is not to show what a handler's error holds.
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -64,6 +78,11 @@ impl<E> CallError<E> {
         }
     }
 }
+
+/// Stands for the error of a method where its type is not known: see [`Middleware::on_end`](crate::Middleware::on_end).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an error of its own")]
+pub struct MethodError;
 
 /// Why an item of a stream was not sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,6 +103,9 @@ pub enum SendError {
     /// The item could not be encoded. The stream goes on.
     #[error("cannot encode the item: {0}")]
     Encode(CodecError),
+    /// A [`Middleware`](crate::Middleware) of this side refused the item. The stream goes on.
+    #[error("the item was refused: {0}")]
+    Refused(Refusal),
 }
 
 impl From<StreamEnded> for SendError {
@@ -156,7 +178,8 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    pub(crate) fn new(reason: RefusalReason, message: impl Into<Box<str>>) -> Self {
+    /// A refusal, for a [`Middleware`](crate::Middleware) to give. Of a longer text, 512 bytes are sent.
+    pub fn new(reason: RefusalReason, message: impl Into<Box<str>>) -> Self {
         Self { reason, message: message.into() }
     }
 

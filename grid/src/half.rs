@@ -4,10 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::call_info::Direction;
 use crate::connection::Connection;
 use crate::description::Codec;
+use crate::error::{CallError, Refusal};
+use crate::middleware::Watch;
 use crate::proto::{Batch, End};
-use crate::rt::{Ended, Link, Next, Stream};
+use crate::rt::{Ended, Link, Next, Stream, refuse_stream};
 
 /// One end of a stream, as a half of it holds it. The connection keeps a guest connected.
 pub(crate) struct Half {
@@ -15,12 +18,20 @@ pub(crate) struct Half {
     pub(crate) link: Arc<Link>,
     pub(crate) stream: Arc<Stream>,
     pub(crate) codec: Codec,
+    /// If the node has middleware.
+    pub(crate) watch: Option<Arc<Watch>>,
 }
 
 impl Clone for Half {
     fn clone(&self) -> Self {
-        let Self { connection, link, stream, codec } = self;
-        Self { connection: connection.share(), link: Arc::clone(link), stream: Arc::clone(stream), codec: *codec }
+        let Self { connection, link, stream, codec, watch } = self;
+        Self {
+            connection: connection.share(),
+            link: Arc::clone(link),
+            stream: Arc::clone(stream),
+            codec: *codec,
+            watch: watch.clone(),
+        }
     }
 }
 
@@ -31,8 +42,27 @@ impl Half {
 
     /// The half was dropped before its end. A handler may drop its halves as it likes: its call ends when it returns.
     pub(crate) fn on_drop(&self) {
-        if self.is_caller() {
-            self.stream.cancel(&self.link, Ended::Cancelled);
+        if self.is_caller() && self.stream.cancel(&self.link, Ended::Cancelled) {
+            self.watch.iter().for_each(|watch| watch.end_dropped());
+        }
+    }
+
+    /// What the middleware says to an item.
+    pub(crate) fn on_item(&self, direction: Direction, item: &[u8]) -> Result<(), Refusal> {
+        self.watch.as_ref().map_or(Ok(()), |watch| watch.on_item(direction, item))
+    }
+
+    /// An item that came was refused by the middleware, which ends a stream that this node serves.
+    pub(crate) fn on_refused(&self, refusal: &Refusal) {
+        if !self.is_caller() {
+            refuse_stream(&self.link, &self.stream, refusal.reason(), refusal.message());
+        }
+    }
+
+    /// The call has ended, as its caller reads.
+    pub(crate) fn on_end<E>(&self, outcome: Result<(), &CallError<E>>) {
+        if let Some(watch) = self.watch.as_ref().filter(|_| self.is_caller()) {
+            watch.end(&outcome.map_err(CallError::without_value));
         }
     }
 }

@@ -196,6 +196,7 @@ async fn send_all<T, E>(
             Ok(()) => {}
             // Nobody hears of it.
             Err(SendError::Ended) => break,
+            Err(SendError::Refused(refusal)) => return Ok(Err(Failure::new(refusal.reason(), refusal.message()))),
             Err(error) => return Ok(Err(Failure::new(RefusalReason::BadAnswer, error))),
         }
     }
@@ -223,6 +224,7 @@ pub(crate) fn register<S: Service>(
         let handler = Handler {
             id: method.id,
             label: format!("{}.{}", method.service, method.name).into(),
+            method: Some((method.service, method.name)),
             subroute: subroute.clone(),
             detach: method.detach,
             pace: Pace::default(),
@@ -247,6 +249,7 @@ where
     let handler = Handler {
         id,
         label: format!("raw handler {id}").into(),
+        method: None,
         subroute: None,
         detach: false,
         kind: Kind::Single,
@@ -280,6 +283,7 @@ where
     let handler = Handler {
         id,
         label: format!("raw stream handler {id}").into(),
+        method: None,
         subroute: None,
         detach: false,
         kind: Kind::Stream(windows.clamped()),

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_core::{FusedStream, Stream};
 
+use crate::call_info::Direction;
 use crate::error::{CallError, CodecError};
 use crate::half::{Half, Reader};
 use crate::outcome::Faults;
@@ -27,8 +28,8 @@ use crate::rt::Next;
 /// Taking an item gives its credit back to the sender, which may run ahead by as many items as the method's window says.
 /// An item that is not taken holds up its own stream, and nothing else.
 ///
-/// An item that cannot be decoded is an `Err`, after which a caller's stream is at its end: the call is cancelled. A
-/// handler may go on.
+/// An item that cannot be decoded, or that a [`Middleware`](crate::Middleware) refuses, is an `Err`, after which a caller's stream is at its
+/// end: the call is cancelled. A handler may go on after the first of these; the second has ended its call.
 ///
 /// # Cancel safety
 /// Dropping it before its end cancels the call, on the remote too; in a handler the call goes on, and the caller waits with
@@ -71,14 +72,24 @@ impl<T, E> Inbound<T, E> {
         let next = ready!(self.reader.poll_next(cx));
         let half = &self.reader.half;
         let item = match next {
-            Next::Item(bytes) => (self.decode)(bytes).map_err(CallError::Decode),
+            Next::Item(bytes) => match half.on_item(Direction::In, &bytes) {
+                Ok(()) => (self.decode)(bytes).map_err(CallError::Decode),
+                Err(refusal) => {
+                    half.on_refused(&refusal);
+                    Err(CallError::Refused(refusal))
+                }
+            },
             Next::Over(Over::Because(ended)) => Err(self.faults.error(ended, &half.connection)),
             Next::Over(Over::Finished) | Next::Told => {
+                half.on_end::<E>(Ok(()));
                 self.told = Told::Yes;
                 return Poll::Ready(None);
             }
         };
-        if item.is_err() && half.is_caller() {
+        if let Err(error) = &item
+            && half.is_caller()
+        {
+            half.on_end(Err(error));
             half.on_drop();
             self.told = Told::Yes;
         }

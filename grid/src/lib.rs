@@ -80,6 +80,10 @@
 //! of others, may stand still meanwhile. A handler that panics ends its own call, whose caller gets the text of the panic; the
 //! node goes on.
 //!
+//! **Middleware.** [`ManagerBuilder::middleware`] puts a [`Middleware`] before all handlers of a node and before all calls that it
+//! makes. It sees names, caller, subroute, metadata, deadline, request, items and outcome, lets a call pass or refuses it, and may add
+//! metadata: for rights, rates, logs and measures, which the example `guarded` shows.
+//!
 //! **Guests.** [`grid::connect`](connect) connects a process that is no node of the mesh: a client, a job, a test. The
 //! node must [`allow_guests`](ManagerBuilder::allow_guests), and the guest know the same secret. It can serve, too, and be
 //! called back: `grid::connect(url).shared_secret(secret).serve(ProgressServer::new(printer)).await?`.
@@ -148,12 +152,14 @@ pub mod streams {}
 
 mod answer_future;
 mod arguments;
+mod asked;
 mod auth;
 #[cfg(feature = "axum")]
 mod axum;
 mod builder;
 mod call;
 mod call_future;
+mod call_info;
 mod codec;
 mod connection;
 mod context;
@@ -164,6 +170,7 @@ mod handler;
 mod inbound;
 mod limits;
 mod manager;
+mod middleware;
 mod outbound;
 mod outcome;
 mod proto;
@@ -188,11 +195,13 @@ pub use answer_future::AnswerFuture;
 pub use builder::{Connect, ManagerBuilder, connect};
 pub use call::Call;
 pub use call_future::CallFuture;
+pub use call_info::{CallInfo, Direction};
 pub use connection::{Connection, ConnectionStats, State};
 pub use context::Context;
 pub use description::{ArgumentDescription, Codec, Describe, MethodDescription, MethodKind, ServiceDescription};
 pub use error::{
-    CallError, CodecError, ConnectError, LinkError, Refusal, RemoteError, SendError, ShutDown, StartError, UnknownPeer,
+    CallError, CodecError, ConnectError, LinkError, MethodError, Refusal, RemoteError, SendError, ShutDown, StartError,
+    UnknownPeer,
 };
 pub use futures_core::Stream;
 pub use grid_macros::service;
@@ -200,6 +209,7 @@ pub use handler::Service;
 pub use inbound::Inbound;
 pub use limits::{Limits, Timeouts};
 pub use manager::Manager;
+pub use middleware::Middleware;
 pub use outbound::Outbound;
 pub use proto::Claim;
 #[cfg(feature = "tls")]

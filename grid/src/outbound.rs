@@ -10,6 +10,7 @@ use futures_util::Sink;
 use tokio::sync::Mutex;
 use tokio_util::sync::ReusableBoxFuture;
 
+use crate::call_info::Direction;
 use crate::description::Codec;
 use crate::error::{CodecError, SendError};
 use crate::half::Half;
@@ -101,7 +102,10 @@ impl<T> Outbound<T> {
         let limit = self.half.connection.peer().shared.settings.limits.payload_bytes_max();
         match payload.len() > limit {
             true => Err(SendError::TooLarge { size: payload.len(), limit }),
-            false => Ok(payload),
+            false => match self.half.on_item(Direction::Out, payload.as_bytes()) {
+                Ok(()) => Ok(payload),
+                Err(refusal) => Err(SendError::Refused(refusal)),
+            },
         }
     }
 

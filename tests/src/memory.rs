@@ -297,7 +297,7 @@ pub fn names() -> (String, String) {
 ///
 /// # Panics
 /// It does not.
-pub async fn within<F: Future>(future: F) -> F::Output {
+pub async fn within<F: IntoFuture>(future: F) -> F::Output {
     tokio::time::timeout(Duration::from_secs(3600), future).await.expect("it ends within an hour of virtual time")
 }
 

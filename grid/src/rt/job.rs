@@ -19,6 +19,7 @@ use super::running::Admission;
 use super::serve_stream;
 use super::stream::Stream;
 use super::wakes::Wakes;
+use super::watched;
 use crate::proto::{Reply, ServerCall};
 use crate::wire::{Capabilities, EncodedFrame, RefusalReason, TRACEPARENT};
 
@@ -99,7 +100,10 @@ impl Job {
     /// before it gives a future.
     fn begin(&self, request: Request, now: Instant, cx: &mut Context<'_>) -> (Begun, Instant) {
         let begun = catch_unwind(AssertUnwindSafe(|| {
-            let mut serving = (self.handler.serve)(request);
+            let mut serving = match self.peer.shared.settings.middleware.is_empty() {
+                true => (self.handler.serve)(request),
+                false => watched::serve(&self.handler, request, self.admission.link()),
+            };
             match serving.as_mut().poll(cx) {
                 Poll::Ready(served) => Begun::Ended(Ok(served)),
                 Poll::Pending => Begun::Waits(serving),
@@ -236,7 +240,7 @@ fn unheard() {
 }
 
 /// An answer that is too large becomes a refusal that says so.
-fn within(reply: Reply, bytes_max: usize) -> Reply {
+pub(super) fn within(reply: Reply, bytes_max: usize) -> Reply {
     // What a frame may need around its payload, generously.
     let payload_max = bytes_max.saturating_sub(256);
     match &reply {

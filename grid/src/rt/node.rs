@@ -19,6 +19,7 @@ use super::peer::Peer;
 use super::registry::Registry;
 use crate::auth::{TokenSource, TokenValidator};
 use crate::limits::{Limits, Timeouts};
+use crate::middleware::Layers;
 use crate::proto::is_guest;
 use crate::tls::Tls;
 use crate::transport::Connector;
@@ -35,6 +36,7 @@ pub(crate) struct Settings {
     pub(crate) connector: Arc<dyn Connector>,
     pub(crate) guests: Guests,
     pub(crate) tls: Option<Tls>,
+    pub(crate) middleware: Layers,
 }
 
 /// Whether processes outside the mesh may connect.

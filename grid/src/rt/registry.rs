@@ -15,6 +15,7 @@ use super::pace::Pace;
 use super::peer::Peer;
 use super::stream::Stream;
 use crate::error::StartError;
+use crate::middleware::Watch;
 use crate::proto::Reply;
 use crate::windows::Windows;
 use crate::wire::{HandlerId, RefusalReason, Subroute, SubrouteId};
@@ -31,6 +32,8 @@ pub(crate) struct Request {
     pub(crate) metadata: Vec<(Box<str>, Box<str>)>,
     /// Of a stream.
     pub(crate) stream: Option<(Arc<Link>, Arc<Stream>)>,
+    /// If the node has middleware.
+    pub(crate) watch: Option<Arc<Watch>>,
 }
 
 /// A good end of a handler.
@@ -59,6 +62,8 @@ pub(crate) struct Handler {
     pub(crate) id: HandlerId,
     /// What is served, for people: the service and method, or the id of a raw handler.
     pub(crate) label: Box<str>,
+    /// The names of the service and the method; a raw handler has none.
+    pub(crate) method: Option<(&'static str, &'static str)>,
     pub(crate) subroute: Option<Arc<str>>,
     /// Its future is not dropped with its call.
     pub(crate) detach: bool,
@@ -76,7 +81,7 @@ pub(crate) enum Kind {
 
 impl fmt::Debug for Handler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, label, subroute, detach, kind, pace: _, serve: _ } = self;
+        let Self { id, label, method: _, subroute, detach, kind, pace: _, serve: _ } = self;
         f.debug_struct("Handler")
             .field("id", id)
             .field("label", label)

@@ -74,6 +74,7 @@ pub(crate) fn serve(dispatcher: &mut Dispatcher, frame: Frame<'_>, message: &Byt
         deadline,
         metadata: trailer.metadata,
         stream: stream.map(|stream| (Arc::clone(link), stream)),
+        watch: None,
     };
     let job = Job::new(handler, &request, call, admission);
     if let Some(ended) = job.run(request, turn.now(), wakes) {

@@ -83,7 +83,8 @@ pub(super) fn on_frame(link: &Link, frame: &Frame<'_>, message: &Bytes, wakes: &
     }
 }
 
-fn refuse(link: &Link, stream: &Stream, reason: RefusalReason, text: &str) {
+/// Ends a stream of the peer, and drops its handler.
+pub(crate) fn refuse(link: &Link, stream: &Stream, reason: RefusalReason, text: &str) {
     tracing::debug!(target: "grid::call", mux = stream.mux, text, "a stream broke the rules");
     stream.refuse(link, reason, text);
     stream.close(Ended::Cancelled);

@@ -252,14 +252,16 @@ impl Stream {
         self.credits.is_closed()
     }
 
-    /// The caller gives the call up, and tells the remote.
-    pub(crate) fn cancel(&self, link: &Link, why: Ended) {
+    /// The caller gives the call up, and tells the remote. False if it had ended before.
+    pub(crate) fn cancel(&self, link: &Link, why: Ended) -> bool {
         // A sender may know of the end of its link before the stream does, and drop its half.
         let why = link.end().map_or(why, |end| Ended::Link(end.clone()));
-        if self.close(why) {
+        let first = self.close(why);
+        if first {
             link.table.remove(self.mux);
             self.send_disconnect(link);
         }
+        first
     }
 
     /// Waits for the remote's answer to the opening.

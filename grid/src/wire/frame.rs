@@ -273,6 +273,10 @@ impl PayloadBuf {
         self.buf.len().saturating_sub(Self::HEADROOM)
     }
 
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.buf.get(Self::HEADROOM..).unwrap_or_default()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }

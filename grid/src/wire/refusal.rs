@@ -22,6 +22,8 @@ pub enum RefusalReason {
     Draining,
     /// The handler ran, but its answer could not be encoded or is larger than a message may be.
     BadAnswer,
+    /// The caller may not make this call. Nothing was run.
+    Forbidden,
 }
 
 impl RefusalReason {
@@ -34,6 +36,7 @@ impl RefusalReason {
             Self::Overloaded => 4,
             Self::Draining => 5,
             Self::BadAnswer => 6,
+            Self::Forbidden => 7,
         }
     }
 
@@ -46,6 +49,7 @@ impl RefusalReason {
             4 => Self::Overloaded,
             5 => Self::Draining,
             6 => Self::BadAnswer,
+            7 => Self::Forbidden,
             _ => Self::Unspecified,
         }
     }

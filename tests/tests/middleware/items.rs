@@ -1,0 +1,91 @@
+//! The items of streams.
+
+use futures_util::StreamExt;
+use grid::{CallError, Direction, RefusalReason, SendError};
+use grid_tests::memory::{settle, within};
+use grid_tests::mesh::only;
+
+use super::stage::{Book, Play, Rules};
+
+fn refuses(name: &'static str, direction: Direction, byte: u8) -> Book {
+    Book::new(name, Rules { refuse_items: Some((direction, byte)), ..Rules::default() })
+}
+
+/// The lines about items.
+fn items(book: &Book) -> Vec<String> {
+    book.read().into_iter().filter(|line| line.contains(" item ")).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_item_is_seen_once_on_each_side() {
+    let (caller, server) = (Book::new("caller", Rules::default()), Book::new("server", Rules::default()));
+    let play = Play::with(&caller, &server).await;
+    let (numbers, mut doubled) = within(play.client().double()).await.expect("it opens");
+    for number in [1, 2] {
+        numbers.send(number).await.expect("it goes on");
+        assert_eq!(within(doubled.next()).await, Some(Ok(2 * number)));
+    }
+    let lines = |side, sent: &str, received: &str| {
+        let line = |direction, item| format!("{side}: Stage.double item {direction} [{item}]");
+        [line(sent, 1), line(received, 2), line(sent, 2), line(received, 4)]
+    };
+    assert_eq!(items(&caller), lines("caller", "Out", "In"));
+    assert_eq!(items(&server), lines("server", "In", "Out"));
+
+    let sum = within(play.client().sum()).await.expect("it opens");
+    sum.0.finish().await.expect("it goes on");
+    assert_eq!(within(sum.1).await, Ok(0));
+    assert_eq!(items(&caller), Vec::<String>::new(), "the one answer to a stream is no item");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_refused_before_it_is_sent_leaves_the_stream_as_it_was() {
+    let caller = refuses("caller", Direction::Out, 7);
+    let play = Play::with(&caller, &Book::default()).await;
+    let (numbers, sum) = within(play.client().sum()).await.expect("it opens");
+    numbers.send(1).await.expect("it goes on");
+    let Err(SendError::Refused(refusal)) = numbers.send(7).await else { panic!("it is refused") };
+    assert_eq!((refusal.reason(), refusal.message()), (RefusalReason::BadRequest, "caller does not like 7"));
+    numbers.send(2).await.expect("it goes on");
+    numbers.finish().await.expect("it goes on");
+    assert_eq!(within(sum).await, Ok(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_refused_on_its_arrival_ends_the_call_on_both_sides() {
+    let server = refuses("server", Direction::In, 7);
+    let play = Play::with(&Book::default(), &server).await;
+    let (numbers, sum) = within(play.client().sum()).await.expect("it opens");
+    for number in [1, 7, 2] {
+        numbers.send(number).await.expect("it is queued");
+    }
+    let Err(CallError::Refused(refusal)) = within(sum).await else { panic!("it is refused") };
+    assert_eq!((refusal.reason(), refusal.message()), (RefusalReason::BadRequest, "server does not like 7"));
+    settle().await;
+    let visits = play.probe.visits();
+    assert_eq!((visits.started, visits.dropped), (1, 1), "the handler is dropped");
+    assert_eq!(items(&server), ["server: Stage.sum item In [1]", "server: Stage.sum item In [7]"]);
+    let stats = [play.connection().stats(), only(&play.right).stats()];
+    assert_eq!(stats.map(|stats| (stats.calls_out, stats.calls_in, stats.unread_bytes)), [(0, 0, 0); 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_refused_by_its_reader_s_side_is_the_end_of_what_it_reads() {
+    let caller = refuses("caller", Direction::In, 2);
+    let play = Play::with(&caller, &Book::default()).await;
+    let read: Vec<_> = within(within(play.client().count(100)).await.expect("it opens").collect()).await;
+    let [Ok(0), Ok(1), Err(CallError::Refused(refusal))] = read.as_slice() else { panic!("{read:?}") };
+    assert_eq!(refusal.message(), "caller does not like 2");
+    assert_eq!(caller.read().last().expect("the end"), "caller: Stage.count refused: caller does not like 2");
+    settle().await;
+    assert_eq!(only(&play.right).stats().calls_in, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_returned_stream_ends_with_the_refusal_of_its_item() {
+    let server = refuses("server", Direction::Out, 2);
+    let play = Play::with(&Book::default(), &server).await;
+    let read: Vec<_> = within(within(play.client().count(100)).await.expect("it opens").collect()).await;
+    let [Ok(0), Ok(1), Err(CallError::Refused(refusal))] = read.as_slice() else { panic!("{read:?}") };
+    assert_eq!((refusal.reason(), refusal.message()), (RefusalReason::BadRequest, "server does not like 2"));
+}
