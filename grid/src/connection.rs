@@ -240,7 +240,7 @@ pub struct ConnectionStats {
     pub calls_out: usize,
     /// Calls of the other side that run here, on the current link.
     pub calls_in: usize,
-    /// Bytes of items of streams that were received on the current link and not read yet.
+    /// Bytes of items of streams that were received on the current link and not read yet, and 64 for each.
     pub unread_bytes: usize,
     /// Bytes that wait to be written on the current link.
     pub queued_bytes: usize,

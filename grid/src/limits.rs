@@ -38,14 +38,13 @@ pub struct Limits {
     /// Bytes of the requests of those calls. Default 256 MiB: eight of the largest messages. The excess is
     /// refused as overloaded, unless no other call runs.
     pub calls_in_bytes_max: usize,
-    /// Bytes of items of streams that were received and that nobody has read yet. Default 128 MiB: a hundred streams that
-    /// are as far ahead as they may be (1 MiB each, see [`Windows`](crate::Windows)).
+    /// Bytes of items of streams that were received and that nobody has read yet, and 64 for each item, which is what it takes beside
+    /// them. Default 128 MiB: a hundred streams that are as far ahead as they may be (1 MiB each, see [`Windows`](crate::Windows)).
     ///
     /// Above half of it credits are withheld: a stream whose items are read gets one at a time, others none. What was
     /// granted before may still come. Beyond the limit an item ends its stream, refused as overloaded, if that stream holds
     /// more than its share, which is the limit divided by the number of streams; so none ends for what others hold, and
-    /// all together hold at most twice the limit. What an item takes beside its bytes, some 60 of them, is not counted: windows
-    /// and [`calls_in_max`](Self::calls_in_max) bound it.
+    /// all together hold at most twice the limit.
     pub unread_bytes_max: usize,
     /// Bytes of metadata of one call, to be sent or taken: of names and values, and 32 for each pair. Default 8 KiB,
     /// what HTTP servers take of headers.

@@ -22,7 +22,7 @@ impl Batch {
     pub(crate) fn next(&mut self) -> Option<Bytes> {
         let item = self.items.pop_front()?;
         self.given.push(item.len());
-        self.given_bytes += item.len();
+        self.given_bytes += held_bytes(item.len());
         Some(item)
     }
 
@@ -35,7 +35,7 @@ impl Batch {
         self.given.len() >= self.due || self.given_bytes >= DUE_BYTES
     }
 
-    /// The sizes of what was given out since the last time, and their sum.
+    /// The sizes of what was given out since the last time, and what it took.
     pub(super) fn take_given(&mut self) -> (impl Iterator<Item = usize> + '_, usize) {
         (self.given.drain(..), std::mem::take(&mut self.given_bytes))
     }
@@ -48,6 +48,14 @@ impl Batch {
     }
 }
 
+/// What an unread item of this size takes.
+pub(crate) fn held_bytes(len: usize) -> usize {
+    len + ITEM_BYTES
+}
+
+/// Beside its bytes an item takes its place in a queue, which may be half empty, and the head of its memory. So many
+/// small items count for what they are.
+const ITEM_BYTES: usize = 64;
 /// A sixteenth of what a stream may be ahead, so that what is counted as unread is about what is.
 const DUE_BYTES: usize = 64 << 10;
 /// Places of an empty queue that keep their memory, 8 KiB of it.

@@ -13,7 +13,7 @@ mod sending;
 mod server_call;
 mod window;
 
-pub(crate) use batch::Batch;
+pub(crate) use batch::{Batch, held_bytes};
 pub(crate) use client_call::{Outcome, cancellation, outcome};
 pub use handshake::Claim;
 pub(crate) use handshake::{Acceptance, Acceptor, GUEST, dialled, is_guest};

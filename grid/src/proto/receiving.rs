@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::batch::Batch;
+use super::batch::{Batch, held_bytes};
 use super::client_call::{Outcome, refused};
 use super::liveness::Moved;
 use super::sending::End;
@@ -30,7 +30,7 @@ pub(crate) struct Receiving<R> {
     opened: bool,
     window: Window,
     items: VecDeque<Bytes>,
-    /// Of the items that wait.
+    /// What the items take that wait.
     bytes: usize,
     reader: Reader,
     input: Input<R>,
@@ -210,7 +210,7 @@ impl<R> Receiving<R> {
         self.window.on_item();
         if self.reader == Reader::Reads {
             let Some(item) = own(frame.payload, self.bytes) else { return Kept::No };
-            self.bytes += item.len();
+            self.bytes += held_bytes(item.len());
             self.items.push_back(item);
         }
         Kept::Yes

@@ -123,7 +123,7 @@ fn an_item_for_which_there_is_no_room_is_thrown_away_also_with_the_end() {
         feed(&mut machine, &frame(Op::MuxServerMsg, 1, Flags::NONE, b"abc"));
         let second = frame(Op::MuxServerMsg, 2, flags, b"d");
         let refuse = |_: &[u8], waiting| {
-            assert_eq!(waiting, 3);
+            assert_eq!(waiting, held_bytes(3));
             None
         };
         assert_eq!(machine.on_frame(&second, refuse), Event::Overflow);
@@ -137,7 +137,7 @@ fn items_for_nobody_are_not_kept() {
     let mut machine = machine(End::Handler, Capabilities::OWN, 3);
     feed(&mut machine, &item(1));
     let (items, bytes) = machine.on_reader_gone();
-    assert_eq!((items.len(), bytes), (1, items[0].len()));
+    assert_eq!((items.len(), bytes), (1, held_bytes(items[0].len())));
     feed(&mut machine, &item(2));
     assert_eq!(take(&mut machine), Taken::Over(Take::Wait));
 }

@@ -19,6 +19,7 @@ use crate::error::Refusal;
 use crate::limits::Timeouts;
 use crate::proto::{
     Ahead, Batch, End, Event, Memory, Moved, Outcome, Over, Pulse, PulseBeat, Receiving, Sending, Take, Window,
+    held_bytes,
 };
 use crate::windows::Windows;
 use crate::wire::{Capabilities, Flags, Frame, Op, RefusalReason, Trailer};
@@ -143,7 +144,7 @@ impl Stream {
     ) -> Verdict {
         let mut received = self.received();
         let event = received.receiving.on_frame(frame, |payload, held| {
-            let room = self.inflow.add(payload.len(), held);
+            let room = self.inflow.add(held_bytes(payload.len()), held);
             room.is_ok().then(|| kept(payload, message))
         });
         let mut credits = 0;

@@ -73,19 +73,21 @@ async fn a_stream_that_nobody_reads_ends_no_other() {
 #[tokio::test(start_paused = true)]
 async fn what_is_unread_stays_within_twice_its_limit() {
     const MAX: usize = 64 << 10;
+    // An item counts for 64 bytes more than it has.
+    const ITEM: usize = MAX - 64;
     let (node, mut peer) = scripted(Some(CAPS_CREDITS), |node| small(node, MAX)).await;
     let mut streams = Vec::new();
     for number in 0..16 {
         let call = only(&node).stream(ECHO, Windows::responses(1), "");
         let (halves, mux) = let_in(&mut peer, call, 0).await;
         let flags = if number % 2 == 0 { 0 } else { flag::EOF };
-        peer.send(&frame(op::MUX_SERVER_MSG, mux, 1).flags(flags).payload(vec![7; MAX])).await;
+        peer.send(&frame(op::MUX_SERVER_MSG, mux, 1).flags(flags).payload(vec![7; ITEM])).await;
         settle().await;
         assert!(unread(&node) <= 2 * MAX, "{} bytes of {} streams are unread", unread(&node), number + 1);
         streams.push(halves);
     }
     let (_outbound, mut first) = streams.remove(0);
-    assert_eq!(within(first.next()).await, Some(Ok(Bytes::from(vec![7; MAX]))));
+    assert_eq!(within(first.next()).await, Some(Ok(Bytes::from(vec![7; ITEM]))));
     for (_outbound, mut inbound) in streams {
         let read = within(read_all(&mut inbound)).await;
         assert!(read.items.is_empty() && is_overloaded(read.error.as_ref()), "ended with {:?}", read.error);
@@ -93,12 +95,33 @@ async fn what_is_unread_stays_within_twice_its_limit() {
     assert_eq!(unread(&node), 0);
 }
 
+/// An item that has no bytes takes its place in memory.
+#[tokio::test(start_paused = true)]
+async fn empty_items_count_for_what_they_take() {
+    const ITEMS: u32 = 100;
+    let (node, mut peer) = scripted(Some(CAPS_CREDITS), |node| small(node, 6_400)).await;
+    let call = only(&node).stream(ECHO, Windows::responses(1_000), "");
+    let ((_outbound, mut inbound), mux) = let_in(&mut peer, call, 0).await;
+    let empty = |seq| frame(op::MUX_SERVER_MSG, mux, seq).flags(flag::ZERO);
+    for seq in 1..=ITEMS {
+        peer.send(&empty(seq)).await;
+    }
+    settle().await;
+    assert_eq!(unread(&node), 6_400);
+    peer.send(&empty(ITEMS + 1)).await;
+    settle().await;
+    let read = within(read_all(&mut inbound)).await;
+    assert!(is_overloaded(read.error.as_ref()), "ended with {:?}", read.error);
+    assert_eq!((read.items.len(), unread(&node)), (100, 0));
+}
+
 const STREAMS: u64 = 8;
 const ITEMS: usize = 500;
 const WINDOW: u32 = 8;
 /// More than half of it, from which on credits are withheld, is less than what all windows hold.
 const SCARCE_MAX: usize = 16 << 10;
-const ITEM_BYTES: usize = 256;
+/// With the 64 that are counted for each item, a window of them is an eighth of what may be unread.
+const ITEM_BYTES: usize = 192;
 
 /// Pauses now and then, as a slow reader does.
 async fn dawdle(rng: &mut Rng) {
