@@ -50,8 +50,7 @@ async fn upgrade(State(node): State<Arc<Node>>, mut request: Request) -> Respons
     };
     // HTTP/2 connections cannot be upgraded like this.
     let Some(upgraded) = upgraded else { return status(StatusCode::UPGRADE_REQUIRED) };
-    let permit = Arc::clone(&node.handshakes).try_acquire_owned();
-    let (Ok(permit), false) = (permit, node.shared.closing.is_cancelled()) else {
+    let (Ok(permit), false) = (node.try_handshake(), node.shared.closing.is_cancelled()) else {
         return status(StatusCode::SERVICE_UNAVAILABLE);
     };
     let tasks = node.shared.tasks.clone();

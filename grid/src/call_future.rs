@@ -17,7 +17,7 @@ use crate::half::Half;
 use crate::middleware::Watch;
 use crate::outcome::{Faults, not_connected};
 use crate::proto::{End, Over, cancellation};
-use crate::rt::{Cancelled, Closed, Ended, Lane, Link, LinkRef, Opening, Stream, TryPush};
+use crate::rt::{Cancelled, Closed, Ended, Lane, Limit, Link, LinkRef, Opening, Stream, TryPush};
 use crate::spare;
 use crate::start::{Deadline, not_begun, span, trailer, usable_link};
 use crate::windows::Windows;
@@ -201,8 +201,9 @@ fn send<T, E>(mut call: Call<T, E>, cx: &Context<'_>) -> Started<T, E> {
     let payload = call.payload.take().unwrap_or_else(|| Ok(spare::payload())).map_err(CallError::Encode)?;
     let mut trailer = trailer(&mut call, &link)?;
     let size = payload.len() + trailer.metadata_bytes();
-    let limit = call.connection.peer().shared.settings.limits.payload_bytes_max();
+    let limit = link.payload_bytes_max();
     if size > limit {
+        call.connection.peer().counts.hits.add(Limit::MessageBytes);
         return Err(CallError::TooLarge { what: "the request", size, limit });
     }
     let deadline = Deadline::of(&call, Instant::now()).ok_or(CallError::DeadlineExceeded)?;
@@ -258,7 +259,7 @@ fn insert_stream<T, E>(
 }
 
 fn push(link: LinkRef, frame: EncodedFrame, lane: Lane) -> Pin<Box<dyn Future<Output = Result<(), Closed>> + Send>> {
-    Box::pin(async move { link.outbox.push(frame, lane).await })
+    Box::pin(async move { link.room(frame.len(), lane).await?.push(frame, lane).map(|_| ()) })
 }
 
 impl<T, E> Then<T, E> {

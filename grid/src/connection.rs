@@ -12,6 +12,7 @@ use futures_util::stream;
 use crate::call::Call;
 use crate::error::{LinkError, RemoteError, ShutDown, UnknownPeer};
 use crate::inbound::Inbound;
+use crate::limits::LimitHits;
 use crate::outbound::Outbound;
 use crate::rt::{Guard, Line, LinkRef, LinkState, Mesh, Peer};
 use crate::windows::Windows;
@@ -166,6 +167,7 @@ impl Connection {
             unread_bytes: link.map_or(0, |link| link.inflow.bytes()),
             queued_bytes: link.map_or(0, |link| link.outbox.queued_bytes()),
             last_ping: counts.last_ping(),
+            limit_hits: counts.hits.read(),
         }
     }
 
@@ -248,4 +250,6 @@ pub struct ConnectionStats {
     pub reconnects: u64,
     /// The last measured round trip of a ping.
     pub last_ping: Option<Duration>,
+    /// How often each limit was reached, on this side.
+    pub limit_hits: LimitHits,
 }

@@ -302,9 +302,17 @@ pub enum LinkError {
     /// The peer closed the link, or it was cut.
     #[error("closed by the peer: {0}")]
     Closed(Box<str>),
-    /// The peer sent something that is no frame, or more than the limits allow.
+    /// The peer sent something that is no frame.
     #[error("protocol violated by the peer: {0}")]
     Protocol(Box<str>),
+    /// The peer sent more than a limit of this node allows.
+    #[error("the peer went beyond {limit}, which is {max} here")]
+    LimitExceeded {
+        /// The name of the field in [`Limits`](crate::Limits).
+        limit: &'static str,
+        /// What it is set to.
+        max: usize,
+    },
     /// The peer has not answered pings for [`Timeouts::dead_after`](crate::Timeouts::dead_after).
     #[error("the peer does not answer pings")]
     Dead,

@@ -12,14 +12,23 @@ use crate::error::StartError;
 /// # let builder = grid::Manager::builder("http://127.0.0.1:9000");
 /// let builder = builder.limits(|limits| limits.message_bytes_max = 1 << 20);
 /// ```
+///
+/// # All limits
+///
+#[doc = include_str!("../docs/limits.md")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
     /// The largest message that is sent or taken, in bytes. Default 32 MiB, which v1 peers were seen to take.
     ///
-    /// A larger request ends with [`CallError::TooLarge`](crate::CallError::TooLarge) before it is sent, a larger
-    /// answer as a refusal; a peer that sends more is disconnected.
+    /// A grid node is told of it in the handshake, and sends no larger ones; a request or item that is too large for either
+    /// side ends with [`CallError::TooLarge`](crate::CallError::TooLarge) or [`SendError::TooLarge`](crate::SendError::TooLarge) before
+    /// it is sent, an answer as a refusal. A peer that sends more is disconnected.
     pub message_bytes_max: usize,
+    /// Frames that a peer may put into one message. Default 1,024: grid and v1 write 51. A peer that sends more is disconnected.
+    ///
+    /// Other links of the thread wait for all frames of a message.
+    pub merge_frames_max: usize,
     /// Bytes that may wait to be written. Default 4 MiB: some milliseconds of a fast network.
     ///
     /// A quarter of it is for frames of up to 4 KiB, the rest for larger ones, so that neither waits for the other. Calls and
@@ -38,6 +47,15 @@ pub struct Limits {
     /// Bytes of the requests of those calls. Default 256 MiB: eight of the largest messages. The excess is
     /// refused as overloaded, unless no other call runs.
     pub calls_in_bytes_max: usize,
+    /// Calls of all peers and guests that run on the node at the same time. Default 262,144: sixteen peers at their limit. The
+    /// excess is refused as overloaded.
+    ///
+    /// Each connection takes places for some calls at a time (at most 128, fewer if the limit is small) and gives back what it does not
+    /// use at the next ping, so that connections do not wait for each other; so a call may be refused when that many less run.
+    pub calls_in_total_max: usize,
+    /// Streams of the peer that run at the same time. Default 4,096: each holds a task and, idle, some 5 KiB. The excess is refused as
+    /// overloaded.
+    pub streams_in_max: usize,
     /// Bytes of items of streams that were received and that nobody has read yet, and 64 for each item, which is what it takes beside
     /// them. Default 128 MiB: a hundred streams that are as far ahead as they may be (1 MiB each, see [`Windows`](crate::Windows)).
     ///
@@ -59,11 +77,14 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             message_bytes_max: 32 << 20,
+            merge_frames_max: 1 << 10,
             outbox_bytes_max: 4 << 20,
             control_bytes_max: 1 << 20,
             calls_out_max: 1 << 16,
             calls_in_max: 1 << 14,
             calls_in_bytes_max: 256 << 20,
+            calls_in_total_max: 1 << 18,
+            streams_in_max: 1 << 12,
             unread_bytes_max: 128 << 20,
             metadata_bytes_max: 8 << 10,
             guests_max: 1 << 10,
@@ -73,16 +94,16 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// What a payload and its metadata may be, so that the frame around them fits a message.
-    pub(crate) fn payload_bytes_max(&self) -> usize {
-        self.message_bytes_max.saturating_sub(FRAME_OVERHEAD_MAX)
-    }
+    /// The smallest that [`message_bytes_max`](Self::message_bytes_max) may be.
+    pub(crate) const MESSAGE_BYTES_LEAST: usize = 1 << 10;
 
     pub(crate) fn validate(&self) -> Result<(), StartError> {
         let least = [
-            ("message_bytes_max", self.message_bytes_max, 1 << 10, "at least 1 KiB"),
+            ("message_bytes_max", self.message_bytes_max, Self::MESSAGE_BYTES_LEAST, "at least 1 KiB"),
             ("outbox_bytes_max", self.outbox_bytes_max, 1 << 10, "at least 1 KiB"),
             ("control_bytes_max", self.control_bytes_max, 1 << 10, "at least 1 KiB"),
+            ("merge_frames_max", self.merge_frames_max, 51, "at least 51, which peers write"),
+            ("calls_in_total_max", self.calls_in_total_max, 1, "at least 1"),
             ("calls_out_max", self.calls_out_max, 1, "at least 1"),
             ("calls_in_max", self.calls_in_max, 1, "at least 1"),
             ("calls_in_bytes_max", self.calls_in_bytes_max, 1 << 10, "at least 1 KiB"),
@@ -105,6 +126,40 @@ impl Limits {
             None => Ok(()),
         }
     }
+}
+
+/// How often each limit was reached: see [`ConnectionStats`](crate::ConnectionStats) and [`NodeStats`](crate::NodeStats).
+///
+/// The names are those of [`Limits`]; what reaching each one means is told there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LimitHits {
+    /// Requests, answers and items of this side that were too large, and links that ended since the peer sent a larger message.
+    pub message_bytes_max: u64,
+    /// Links that ended since a message had more frames.
+    pub merge_frames_max: u64,
+    /// Calls, answers and items that had to wait for room.
+    pub outbox_bytes_max: u64,
+    /// Links that ended since the peer provoked more replies than it read.
+    pub control_bytes_max: u64,
+    /// Calls of this side that were refused here.
+    pub calls_out_max: u64,
+    /// Calls of the peer that were refused.
+    pub calls_in_max: u64,
+    /// Calls of the peer that were refused for the bytes of their requests.
+    pub calls_in_bytes_max: u64,
+    /// Calls of the peer that were refused for those of all peers.
+    pub calls_in_total_max: u64,
+    /// Streams of the peer that were refused.
+    pub streams_in_max: u64,
+    /// Streams that ended since their items were not read.
+    pub unread_bytes_max: u64,
+    /// Calls of either side that were refused for their metadata.
+    pub metadata_bytes_max: u64,
+    /// Guests that were turned away; counted by the node alone.
+    pub guests_max: u64,
+    /// Connections that had to wait for their handshake; counted by the node alone.
+    pub handshakes_max: u64,
 }
 
 /// How long a node waits for what. Set with [`ManagerBuilder::timeouts`](crate::ManagerBuilder::timeouts).
@@ -204,14 +259,48 @@ impl Timeouts {
     }
 }
 
-/// What a frame needs around its payload and metadata: the tuple, the trailer's own bytes, subroute and checksum.
-const FRAME_OVERHEAD_MAX: usize = 256;
 /// Times are added to the clock, which has an end.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A row of the table of `docs/limits.md`: its name, and its default in bytes, seconds or as a number.
+    fn row(line: &str) -> Option<(String, u64)> {
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        let name = cells.get(1)?.strip_prefix('`')?.strip_suffix('`')?;
+        let (number, unit) = cells.get(2)?.split_once(' ').unwrap_or((cells[2], ""));
+        let unit = match unit {
+            "" | "s" => 1,
+            "min" => 60,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            other => panic!("a unit {other:?} in {line}"),
+        };
+        Some((name.to_owned(), number.replace(',', "").parse::<u64>().unwrap() * unit))
+    }
+
+    /// The fields of a struct of numbers or durations, as its `Debug` shows them.
+    fn fields(debug: &str) -> Vec<(String, u64)> {
+        let (_, fields) = debug.split_once('{').unwrap();
+        let fields = fields.trim_end_matches('}').split(',');
+        let field = |field: &str| {
+            let (name, value) = field.trim().split_once(": ").unwrap();
+            (name.to_owned(), value.trim().trim_end_matches('s').parse().unwrap())
+        };
+        fields.map(field).collect()
+    }
+
+    #[test]
+    fn the_table_tells_the_defaults_of_all_limits_and_timeouts() {
+        let told: Vec<_> = include_str!("../docs/limits.md").lines().filter_map(row).collect();
+        let limits = fields(&format!("{:?}", Limits::default()));
+        let timeouts = fields(&format!("{:?}", Timeouts::default()));
+        assert_eq!(told, [limits.clone(), timeouts].concat());
+        let counted = fields(&format!("{:?}", LimitHits::default()));
+        assert!(limits.iter().all(|(name, _)| counted.iter().any(|(counted, _)| counted == name)));
+    }
 
     #[test]
     fn the_defaults_are_valid_and_nonsense_is_named() {

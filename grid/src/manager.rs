@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::builder::ManagerBuilder;
 use crate::connection::Connection;
 use crate::error::UnknownPeer;
+use crate::limits::LimitHits;
 use crate::rt::{BoxIo, Guard, Io, Node};
 
 /// A node: it keeps a connection to each of its peers, and serves what it was built with.
@@ -90,9 +91,35 @@ impl Manager {
         self.node().shared.closing.cancelled().await;
     }
 
+    /// What the node holds right now, and how often its limits were reached.
+    #[must_use]
+    pub fn stats(&self) -> NodeStats {
+        let node = self.node();
+        NodeStats {
+            guests: node.guests_held(),
+            handshakes: node.handshakes_in_progress(),
+            calls_in: node.links().iter().map(|link| link.running.len()).sum(),
+            limit_hits: node.shared.hits.read(),
+        }
+    }
+
     pub(crate) fn node(&self) -> &Arc<Node> {
         &self.guard.0
     }
+}
+
+/// What a node holds, over all its connections: see [`Manager::stats`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeStats {
+    /// Guests that are connected, or whose connection somebody holds.
+    pub guests: usize,
+    /// Handshakes in progress of whoever connects.
+    pub handshakes: usize,
+    /// Calls of all other nodes that run here.
+    pub calls_in: usize,
+    /// How often each limit was reached, by all peers and guests there ever were.
+    pub limit_hits: LimitHits,
 }
 
 impl fmt::Debug for Manager {

@@ -14,7 +14,7 @@ use crate::call_info::Direction;
 use crate::description::Codec;
 use crate::error::{CodecError, SendError};
 use crate::half::Half;
-use crate::rt::{NotSent, StreamEnded};
+use crate::rt::{Limit, NotSent, StreamEnded};
 use crate::wire::PayloadBuf;
 
 /// The items of a stream that go out.
@@ -99,9 +99,12 @@ impl<T> Outbound<T> {
 
     fn payload(&self, item: &T) -> Result<PayloadBuf, SendError> {
         let payload = (self.encode)(self.half.codec, item).map_err(SendError::Encode)?;
-        let limit = self.half.connection.peer().shared.settings.limits.payload_bytes_max();
+        let limit = self.half.link.payload_bytes_max();
         match payload.len() > limit {
-            true => Err(SendError::TooLarge { size: payload.len(), limit }),
+            true => {
+                self.half.connection.peer().counts.hits.add(Limit::MessageBytes);
+                Err(SendError::TooLarge { size: payload.len(), limit })
+            }
             false => match self.half.on_item(Direction::Out, payload.as_bytes()) {
                 Ok(()) => Ok(payload),
                 Err(refusal) => Err(SendError::Refused(refusal)),

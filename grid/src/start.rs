@@ -8,7 +8,7 @@ use tracing::Span;
 
 use crate::call::{Call, Shape};
 use crate::error::{CallError, LinkError, Refusal};
-use crate::rt::{Link, LinkRef, LinkState, Made, NoSlot, Peer, spans_are_wanted};
+use crate::rt::{Limit, Link, LinkRef, LinkState, Made, NoSlot, Peer, spans_are_wanted};
 use crate::wire::{Capabilities, RefusalReason, TRACEPARENT, Trailer};
 
 /// The current link, if this call can be made on it.
@@ -45,6 +45,7 @@ pub(crate) fn trailer<T, E>(call: &mut Call<T, E>, link: &Link) -> Result<Traile
     let mut trailer = Trailer { metadata: std::mem::take(&mut call.metadata), ..Trailer::default() };
     let size = trailer.metadata_bytes();
     if size > limit {
+        call.connection.peer().counts.hits.add(Limit::MetadataBytes);
         return Err(CallError::TooLarge { what: "the metadata", size, limit });
     }
     if !link.capabilities.contains(Capabilities::TRAILER) {
@@ -96,6 +97,7 @@ pub(crate) fn not_begun<T, E>(call: &Call<T, E>, error: NoSlot) -> CallError<E> 
     let peer = &call.connection.peer().name;
     match error {
         NoSlot::Full(max) => {
+            call.connection.peer().counts.hits.add(Limit::CallsOut);
             let text = format!("{max} calls are in flight to {peer}, which is the limit of this side");
             CallError::Refused(Refusal::new(RefusalReason::Overloaded, text))
         }

@@ -158,8 +158,8 @@ fn blocking(peer: &RawPeer) -> [(Vec<u8>, Vec<u64>); 2] {
     // For the answers of the others: something is queued.
     let gathering = message(peer, &[unknown(), block(2), block(3)]);
     // For it has read for long. These late answers take more than the 100 µs that it may.
-    let late = vec![Frame::response(7, ""); 2_000];
-    let reading = [late, vec![block(2)], vec![unknown()]].map(|frames| message(peer, &frames)).concat();
+    let late = vec![Frame::response(7, ""); 1_000];
+    let reading = [late.clone(), late, vec![block(2)], vec![unknown()]].map(|frames| message(peer, &frames)).concat();
     [(gathering, vec![2, 3]), (reading, vec![2])]
 }
 

@@ -172,7 +172,10 @@ async fn calls_beyond_what_a_node_makes_are_refused_at_once_and_not_sent() {
     assert_eq!(reason, RefusalReason::Overloaded);
     assert_eq!(text, "2 calls are in flight to http://dialled:1, which is the limit of this side");
     settle().await;
-    assert_eq!(scene.connection().stats(), before);
+    let mut after = scene.connection().stats();
+    assert_eq!(after.limit_hits.calls_out_max, 1);
+    after.limit_hits = before.limit_hits;
+    assert_eq!(after, before);
     for running in running {
         assert!(within(running).await.expect("no panic").is_ok());
     }
@@ -191,7 +194,10 @@ async fn a_request_is_as_large_as_a_message_may_be_or_is_not_sent() {
     assert_eq!(too_large, CallError::TooLarge { what: "the request", size, limit });
     assert_eq!(too_large.to_string(), "the request of 99745 bytes is more than the limit of 99744");
     settle().await;
-    assert_eq!(scene.connection().stats(), before);
+    let mut after = scene.connection().stats();
+    assert_eq!(after.limit_hits.message_bytes_max, 1);
+    after.limit_hits = before.limit_hits;
+    assert_eq!(after, before);
     scene.assert_unharmed().await;
 }
 
@@ -325,8 +331,9 @@ async fn a_peer_that_provokes_replies_without_reading_them_is_disconnected() {
     let why = within(futures_util::StreamExt::next(&mut changes)).await;
     assert_eq!(why, Some(State::Connected));
     let why = within(futures_util::StreamExt::next(&mut changes)).await;
-    let provoked = LinkError::Protocol("it provokes more replies than it reads".into());
+    let provoked = LinkError::LimitExceeded { limit: "control_bytes_max", max: 1 << 10 };
     assert_eq!(why, Some(State::Disconnected(Some(provoked))));
+    assert_eq!(far.stats().limit_hits.control_bytes_max, 1);
     for call in calls.into_iter().chain([unread]) {
         let lost = Err(CallError::Disconnected(scene.right.name().into()));
         assert_eq!(within(call).await.expect("no panic"), lost);

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::wire::{Capabilities, Connect, ConnectResponse, DecodeError, Frame, InstanceId, Op, WireTime, local_dials};
+use crate::wire::{
+    Capabilities, Connect, ConnectResponse, DecodeError, Frame, InstanceId, MessageBytes, Op, WireTime, local_dials,
+};
 
 /// What a dialling node says of itself, for whoever judges its token.
 #[derive(Clone, PartialEq, Eq)]
@@ -46,8 +48,16 @@ pub(crate) struct Claimed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Acceptance {
     pub(crate) name: Box<str>,
+    pub(crate) remote: Remote,
+}
+
+/// What the other side says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Remote {
     pub(crate) id: InstanceId,
     pub(crate) capabilities: Capabilities,
+    /// The largest message that it takes, if it says so.
+    pub(crate) message_bytes_max: MessageBytes,
 }
 
 impl<K> Acceptor<'_, K>
@@ -76,7 +86,14 @@ where
         }
         Ok(Claimed {
             claim: Claim { name: connect.host.into(), token: connect.token.into() },
-            acceptance: Acceptance { name: connect.host.into(), id: connect.id, capabilities: connect.capabilities },
+            acceptance: Acceptance {
+                name: connect.host.into(),
+                remote: Remote {
+                    id: connect.id,
+                    capabilities: connect.capabilities,
+                    message_bytes_max: connect.message_bytes_max,
+                },
+            },
             wrong_way: !guest && local_dials(self.local, connect.host),
         })
     }
@@ -101,15 +118,19 @@ pub(crate) fn is_guest(name: &str) -> bool {
     name.starts_with(GUEST)
 }
 
-/// The answer to our first message: what the other side can take, or the reason why it refused.
-pub(crate) fn dialled(message: &[u8]) -> Result<Result<(InstanceId, Capabilities), String>, DecodeError> {
+/// The answer to our first message: what the other side says of itself, or the reason why it refused.
+pub(crate) fn dialled(message: &[u8]) -> Result<Result<Remote, String>, DecodeError> {
     let frame = Frame::decode(message, Capabilities::V1)?;
     if frame.head.op != Op::ConnectResponse {
         return Ok(Err(format!("answered with {:?} instead of ConnectResponse", frame.head.op)));
     }
     let response = ConnectResponse::decode(frame.payload)?;
     Ok(match response.accepted {
-        true => Ok((response.id, response.capabilities)),
+        true => Ok(Remote {
+            id: response.id,
+            capabilities: response.capabilities,
+            message_bytes_max: response.message_bytes_max,
+        }),
         false => Err(response.rejected_reason.to_owned()),
     })
 }
@@ -156,7 +177,7 @@ mod tests {
     #[test]
     fn each_fault_of_a_first_message_is_rejected_with_the_words_of_v1() {
         let rejected = |message: &[u8]| judge(message).unwrap_err();
-        assert_eq!(judge(&message(Op::Connect, &good())).unwrap().id, [1; 16]);
+        assert_eq!(judge(&message(Op::Connect, &good())).unwrap().remote.id, [1; 16]);
         assert!(rejected(b"\x97").starts_with("error parsing grid connect: "));
         assert_eq!(rejected(&message(Op::Request, &good())), "unexpected connect op: Request");
         let stranger = Connect { host: "http://10.0.0.1:1", ..good() };

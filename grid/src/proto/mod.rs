@@ -16,7 +16,7 @@ mod window;
 pub(crate) use batch::{Batch, held_bytes};
 pub(crate) use client_call::{Outcome, cancellation, outcome};
 pub use handshake::Claim;
-pub(crate) use handshake::{Acceptance, Acceptor, GUEST, dialled, is_guest};
+pub(crate) use handshake::{Acceptance, Acceptor, GUEST, Remote, dialled, is_guest};
 pub(crate) use liveness::{Beat, Liveness, Moved};
 pub(crate) use pulse::{Pulse, PulseBeat};
 pub(crate) use receiving::{Event, Over, Receiving, Take};

@@ -23,8 +23,7 @@ impl Node {
             loop {
                 match listener.accept().await {
                     Ok((stream, _)) => {
-                        // Beyond the limit of handshakes, this one waits here and others in the queue of the system.
-                        let Ok(permit) = Arc::clone(&self.handshakes).acquire_owned().await else { return };
+                        let permit = self.handshake().await;
                         if let Err(error) = tune(&stream) {
                             tracing::debug!(target: "grid::link", %error, "cannot set the options of a socket");
                         }
@@ -50,7 +49,7 @@ impl Node {
 
     /// Serves one byte stream, from its HTTP request on, until it ends.
     pub(crate) async fn accept(self: Arc<Self>, io: BoxIo) {
-        let Ok(permit) = Arc::clone(&self.handshakes).acquire_owned().await else { return };
+        let permit = self.handshake().await;
         let accepted = self.handshake_http(io).await;
         drop(permit);
         self.drive_accepted(accepted).await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::hits::{Limit, exceeded};
 use super::link::Link;
 use super::node::Mesh;
 use super::peer::Peer;
@@ -92,6 +93,10 @@ impl Dispatcher {
         if frame.head.op != Op::Merged {
             self.on_frame(frame, message);
             return Ok(());
+        }
+        let frames_max = self.peer.shared.settings.limits.merge_frames_max;
+        if usize::try_from(frame.head.seq).is_ok_and(|frames| frames > frames_max) {
+            return Err(exceeded(Limit::MergeFrames, frames_max));
         }
         for element in elements(&frame) {
             if self.link.end().is_some() {

@@ -69,14 +69,14 @@ enum Gathering {
 
 impl Driver {
     pub(crate) fn new(ws: WebSocket, dispatcher: Dispatcher, settings: &Settings) -> Self {
-        let Settings { limits, timeouts, .. } = settings;
+        let timeouts = &settings.timeouts;
         let counts = &dispatcher.link.counts;
         let moved = (counts.bytes_in.load(Ordering::Relaxed), counts.bytes_out.load(Ordering::Relaxed));
         let mut ticks = interval_at(Instant::now() + timeouts.ping_interval, timeouts.ping_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stream_ticks = interval((timeouts.stream_ping_interval / STREAM_TICKS).max(Duration::from_millis(1)));
         stream_ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let writer = Writer::new(ws.masks, limits.message_bytes_max, timeouts.write);
+        let writer = Writer::new(ws.masks, dispatcher.link.message_bytes_max, timeouts.write);
         Self {
             ws,
             link: Arc::clone(&dispatcher.link),
@@ -157,6 +157,7 @@ impl Driver {
         while self.ticks.poll_tick(cx).is_ready() {
             self.writer.shrink(&self.link.outbox);
             self.ws.shrink();
+            self.link.running.shrink();
             spare::shrink();
             let now = Instant::now().into_std();
             let moved = self.moved();

@@ -10,16 +10,16 @@ use tokio::time::{Instant, timeout};
 use super::dispatch::{Dispatcher, Turn};
 use super::driver::Driver;
 use super::link::Link;
-use super::node::{Mesh, Node};
+use super::node::{Mesh, Node, Settings};
 use super::peer::Peer;
 use super::socket::WebSocket;
 use super::wakes::Wakes;
 use crate::error::LinkError;
-use crate::proto::{Acceptance, Acceptor, GUEST, Liveness, dialled};
+use crate::proto::{Acceptance, Acceptor, GUEST, Liveness, Remote, dialled};
 use crate::tls::Certificate;
 use crate::transport::NodeName;
 use crate::wire::{
-    Capabilities, Connect, ConnectResponse, Flags, Header, InstanceId, Op, PayloadBuf, Trailer, needs_crc,
+    Capabilities, Connect, ConnectResponse, Flags, Header, MessageBytes, Op, PayloadBuf, Trailer, needs_crc,
 };
 
 /// The dialling side: introduces itself and waits for the answer.
@@ -32,13 +32,14 @@ pub(crate) async fn dial(mut ws: WebSocket, peer: &Peer, token: &str) -> Result<
         time: SystemTime::now().into(),
         token,
         capabilities: Capabilities::OWN,
+        message_bytes_max: own_message_bytes_max(settings),
     };
     connect.put(payload.writer());
     send(&mut ws, Op::Connect, payload).await?;
     let message = ws.receive().await?;
     let answer = dialled(&message).map_err(|error| LinkError::Protocol(error.to_string().into()))?;
-    let (instance, capabilities) = answer.map_err(|reason| LinkError::Rejected(reason.into()))?;
-    let link = link(peer, instance, capabilities);
+    let remote = answer.map_err(|reason| LinkError::Rejected(reason.into()))?;
+    let link = link(peer, remote);
     Ok((ws, link))
 }
 
@@ -74,16 +75,21 @@ pub(super) async fn accept(
         let peer = node.peer(&name).ok_or("too many guests are connected")?;
         Ok((peer, acceptance))
     });
+    let answer = ConnectResponse { id: node.shared.instance, ..ConnectResponse::default() };
     match judged {
-        Ok((peer, Acceptance { id, capabilities, .. })) => {
+        Ok((peer, Acceptance { remote, .. })) => {
+            let mut answer = ConnectResponse { accepted: true, ..answer };
             // A v1 peer is answered as one of its own would.
-            let own = if capabilities == Capabilities::V1 { Capabilities::V1 } else { Capabilities::OWN };
-            respond(&mut ws, node.shared.instance, "", own).await?;
-            let link = link(&peer, id, capabilities);
+            if remote.capabilities != Capabilities::V1 {
+                answer.capabilities = Capabilities::OWN;
+                answer.message_bytes_max = own_message_bytes_max(settings);
+            }
+            respond(&mut ws, answer).await?;
+            let link = link(&peer, remote);
             Ok((ws, link, peer))
         }
         Err(reason) => {
-            respond(&mut ws, node.shared.instance, &reason, Capabilities::V1).await?;
+            respond(&mut ws, ConnectResponse { rejected_reason: &reason, ..answer }).await?;
             // So that the reason is read. A v1 peer does not close its side.
             let _closed_or_not = timeout(LINGER, poll_fn(|cx| ws.socket.poll_linger(cx))).await;
             Err(LinkError::Rejected(reason.into()))
@@ -129,23 +135,21 @@ pub(crate) fn driver(mut ws: WebSocket, link: Arc<Link>, peer: &Arc<Peer>, mesh:
     Driver::new(ws, dispatcher, settings)
 }
 
-fn link(peer: &Peer, instance: InstanceId, capabilities: Capabilities) -> Arc<Link> {
+fn link(peer: &Peer, remote: Remote) -> Arc<Link> {
     let settings = &peer.shared.settings;
-    let capabilities = capabilities.intersection(Capabilities::OWN);
+    let remote = Remote { capabilities: remote.capabilities.intersection(Capabilities::OWN), ..remote };
     let crc = if needs_crc(&settings.name, &peer.name) { Flags::CRC } else { Flags::NONE };
-    Arc::new(Link::new(capabilities, crc, instance, &settings.limits, Arc::clone(&peer.counts)))
+    let (counts, quota) = (Arc::clone(&peer.counts), Arc::clone(&peer.shared.quota));
+    Arc::new(Link::new(&remote, crc, &settings.limits, counts, quota))
 }
 
-/// An empty reason accepts.
-async fn respond(
-    ws: &mut WebSocket,
-    id: InstanceId,
-    reason: &str,
-    capabilities: Capabilities,
-) -> Result<(), LinkError> {
+fn own_message_bytes_max(settings: &Settings) -> MessageBytes {
+    u64::try_from(settings.limits.message_bytes_max).ok()
+}
+
+async fn respond(ws: &mut WebSocket, answer: ConnectResponse<'_>) -> Result<(), LinkError> {
     let mut payload = PayloadBuf::new();
-    let accepted = reason.is_empty();
-    ConnectResponse { id, accepted, rejected_reason: reason, capabilities }.put(payload.writer());
+    answer.put(payload.writer());
     send(ws, Op::ConnectResponse, payload).await
 }
 

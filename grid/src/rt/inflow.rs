@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::counts::Counts;
+use super::hits::Limit;
 use super::sync::{AtomicUsize, Ordering};
 use crate::proto::Memory;
 
@@ -13,6 +15,7 @@ pub(crate) struct Inflow {
     streams: AtomicUsize,
     bytes: AtomicUsize,
     max: usize,
+    counts: Arc<Counts>,
 }
 
 /// There is no room for an item.
@@ -20,8 +23,8 @@ pub(crate) struct Inflow {
 pub(crate) struct Overflow;
 
 impl Inflow {
-    pub(crate) fn new(max: usize) -> Self {
-        Self { streams: AtomicUsize::new(0), bytes: AtomicUsize::new(0), max }
+    pub(crate) fn new(max: usize, counts: Arc<Counts>) -> Self {
+        Self { streams: AtomicUsize::new(0), bytes: AtomicUsize::new(0), max, counts }
     }
 
     /// A stream begins.
@@ -43,6 +46,7 @@ impl Inflow {
     pub(crate) fn add(&self, bytes: usize, held: usize) -> Result<(), Overflow> {
         let share = self.max / self.streams().max(1);
         if self.bytes().saturating_add(bytes) > self.max && held.saturating_add(bytes) > share {
+            self.counts.hits.add(Limit::UnreadBytes);
             return Err(Overflow);
         }
         self.bytes.fetch_add(bytes, Ordering::Relaxed);

@@ -10,8 +10,10 @@ use tokio::time::{Instant, timeout_at};
 use tracing::level_filters::LevelFilter;
 use tracing::{Instrument, Span};
 
+use super::hits::Limit;
 use super::inherit::{Inherited, Made, serving, serving_now};
 use super::lane::Lane;
+use super::link::FRAME_OVERHEAD_MAX;
 use super::outbox::{Closed, TryPush};
 use super::peer::Peer;
 use super::registry::{Handler, Kind, Request, Served, Serving};
@@ -183,7 +185,11 @@ impl Job {
             Ok(Err(failure)) => failure.0,
             Err(panic) => panicked(panic.as_ref(), self.handler.kind),
         };
-        within(reply, self.peer.shared.settings.limits.message_bytes_max)
+        let bytes_max = self.admission.link().message_bytes_max;
+        if is_too_large(&reply, bytes_max) {
+            self.peer.counts.hits.add(Limit::MessageBytes);
+        }
+        within(reply, bytes_max)
     }
 
     /// The answer to a handler that has ended in the driver. If there is no room for it now, a task waits for that.
@@ -202,7 +208,7 @@ impl Job {
     async fn push(&mut self, frame: EncodedFrame) {
         let link = Arc::clone(self.admission.link());
         let lane = Lane::of(frame.len(), self.call.mux());
-        let room = link.outbox.room(frame.len(), lane);
+        let room = link.room(frame.len(), lane);
         let room = match self.deadline {
             Some(deadline) => timeout_at(deadline, room).await.unwrap_or(Err(Closed)),
             None => room.await,
@@ -239,12 +245,17 @@ fn unheard() {
     tracing::debug!(target: "grid::call", "nobody waits for the answer any more");
 }
 
+fn is_too_large(reply: &Reply, bytes_max: usize) -> bool {
+    match reply {
+        Reply::Answer(payload) | Reply::Error(payload) => payload.len() > bytes_max.saturating_sub(FRAME_OVERHEAD_MAX),
+        Reply::Nil | Reply::Failed(..) => false,
+    }
+}
+
 /// An answer that is too large becomes a refusal that says so.
 pub(super) fn within(reply: Reply, bytes_max: usize) -> Reply {
-    // What a frame may need around its payload, generously.
-    let payload_max = bytes_max.saturating_sub(256);
     match &reply {
-        Reply::Answer(payload) | Reply::Error(payload) if payload.len() > payload_max => {
+        Reply::Answer(payload) | Reply::Error(payload) if is_too_large(&reply, bytes_max) => {
             let text = format!("the answer of {} bytes is more than a message may be, {bytes_max}", payload.len());
             Reply::Failed(RefusalReason::BadAnswer, text.into())
         }

@@ -7,14 +7,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::counts::Counts;
+use super::hits::{Limit, exceeded};
 use super::inflow::Inflow;
 use super::lane::Lane;
-use super::outbox::{ControlRefused, Outbox, Place};
+use super::outbox::{Closed, ControlRefused, NoRoom, Outbox, Place, Room};
+use super::quota::Quota;
 use super::running::Running;
 use super::stream::Stream;
 use super::table::{NoSlot, Table};
 use crate::error::LinkError;
 use crate::limits::Limits;
+use crate::proto::Remote;
 use crate::wire::{Capabilities, EncodedFrame, Flags, Header, InstanceId, Op, PayloadBuf, Trailer};
 
 /// Shared by the driver of a link, the calls made on it and the handlers that run for it.
@@ -26,6 +29,8 @@ pub(crate) struct Link {
     pub(crate) crc: Flags,
     /// The process at the other end.
     pub(crate) instance: InstanceId,
+    /// The largest message that both sides take.
+    pub(crate) message_bytes_max: usize,
     pub(crate) table: Table,
     pub(crate) running: Running,
     pub(crate) outbox: Outbox,
@@ -39,22 +44,20 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(
-        capabilities: Capabilities,
-        crc: Flags,
-        instance: InstanceId,
-        limits: &Limits,
-        counts: Arc<Counts>,
-    ) -> Self {
+    pub(crate) fn new(remote: &Remote, crc: Flags, limits: &Limits, counts: Arc<Counts>, quota: Arc<Quota>) -> Self {
+        // Whatever a peer says, small messages go out.
+        let theirs = remote.message_bytes_max.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX);
+        let message_bytes_max = limits.message_bytes_max.min(theirs.max(Limits::MESSAGE_BYTES_LEAST));
         let shards = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
-            capabilities,
+            capabilities: remote.capabilities,
             crc,
-            instance,
+            instance: remote.id,
+            message_bytes_max,
             table: Table::new(shards, limits.calls_out_max, fastrand::u32(..)),
-            running: Running::new(limits.calls_in_max, limits.calls_in_bytes_max),
+            running: Running::new(limits, quota),
             outbox: Outbox::new(limits.outbox_bytes_max, limits.control_bytes_max),
-            inflow: Arc::new(Inflow::new(limits.unread_bytes_max)),
+            inflow: Arc::new(Inflow::new(limits.unread_bytes_max, Arc::clone(&counts))),
             counts,
             draining: OnceLock::new(),
             end: OnceLock::new(),
@@ -62,10 +65,20 @@ impl Link {
         }
     }
 
+    /// What a payload and its metadata may be, so that the frame around them fits a message.
+    pub(crate) fn payload_bytes_max(&self) -> usize {
+        self.message_bytes_max.saturating_sub(FRAME_OVERHEAD_MAX)
+    }
+
     /// Ends the link, once: every call made on it ends, every handler that runs for it is dropped, the driver returns.
     /// Gives the reason of the first time.
     pub(crate) fn close(&self, why: LinkError) -> &LinkError {
-        let why = self.end.get_or_init(|| why);
+        let why = self.end.get_or_init(|| {
+            if let LinkError::LimitExceeded { limit, .. } = &why {
+                Limit::named(limit).into_iter().for_each(|limit| self.counts.hits.add(limit));
+            }
+            why
+        });
         // The outbox first: a call that begins after the sweep of the table finds it closed.
         self.outbox.close();
         self.table.close(why);
@@ -103,6 +116,18 @@ impl Link {
         }
     }
 
+    /// Waits for room for a frame of so many bytes.
+    pub(crate) async fn room(&self, len: usize, lane: Lane) -> Result<Room<'_>, Closed> {
+        match self.outbox.try_room(len, lane) {
+            Ok(room) => Ok(room),
+            Err(NoRoom::Closed) => Err(Closed),
+            Err(NoRoom::Full) => {
+                self.counts.hits.add(Limit::OutboxBytes);
+                self.outbox.room(len, lane).await
+            }
+        }
+    }
+
     /// Sends a frame that must not wait, and ends the link if the peer provokes more of them than it reads.
     pub(crate) fn send_control(&self, frame: EncodedFrame, lane: Lane) {
         self.control(frame, Place::InOrder(lane));
@@ -122,7 +147,7 @@ impl Link {
         match self.outbox.push_control(frame, place) {
             Ok(()) | Err(ControlRefused::Closed) => {}
             Err(ControlRefused::Overflow) => {
-                self.close(LinkError::Protocol("it provokes more replies than it reads".into()));
+                self.close(exceeded(Limit::ControlBytes, self.outbox.control_bytes_max()));
             }
         }
     }
@@ -156,3 +181,16 @@ impl Link {
         }
     }
 }
+
+#[cfg(test)]
+impl Link {
+    /// For tests of what a link is made of.
+    pub(super) fn to_grid_node(limits: &Limits) -> Arc<Self> {
+        let remote = Remote { id: [0; 16], capabilities: Capabilities::OWN, message_bytes_max: None };
+        let quota = Arc::new(Quota::new(limits.calls_in_total_max));
+        Arc::new(Self::new(&remote, Flags::NONE, limits, Arc::default(), quota))
+    }
+}
+
+/// What a frame needs around its payload and metadata: the tuple, the trailer's own bytes, subroute and checksum.
+pub(super) const FRAME_OVERHEAD_MAX: usize = 256;

@@ -16,7 +16,6 @@ use loom::model::Builder;
 use loom::thread;
 use tokio::time::Instant;
 
-use super::counts::Counts;
 use super::ended::Ended;
 use super::hand::Hand;
 use super::lane::Lane;
@@ -172,7 +171,12 @@ fn who_waits_for_room_gets_it_or_the_end() {
         let outbox = Arc::new(Outbox::new(400, 100));
         outbox.try_push(small(80), Lane::Prompt).expect("there is room");
         let waiting = Arc::clone(&outbox);
-        let waiting = thread::spawn(move || block_on(waiting.push(small(60), Lane::Prompt)));
+        let waiting = thread::spawn(move || {
+            block_on(async {
+                let frame = small(60);
+                waiting.room(frame.len(), Lane::Prompt).await?.push(frame, Lane::Prompt).map(|_| ())
+            })
+        });
         let taking = Arc::clone(&outbox);
         let taking = thread::spawn(move || {
             let mut hand = Hand::default();
@@ -214,8 +218,7 @@ fn the_writer_is_woken_by_what_is_queued() {
 }
 
 fn link() -> Arc<Link> {
-    let counts = Arc::new(Counts::default());
-    Arc::new(Link::new(Capabilities::OWN, Flags::NONE, [0; 16], &Limits::default(), counts))
+    Link::to_grid_node(&Limits::default())
 }
 
 /// A stream that was opened, whose caller may send one item.

@@ -7,15 +7,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::dial::dial_forever;
+use super::hits::{Hits, Limit};
 use super::link::Link;
 use super::log_once::LogOnce;
 use super::peer::Peer;
+use super::quota::Quota;
 use super::registry::Registry;
 use crate::auth::{TokenSource, TokenValidator};
 use crate::limits::{Limits, Timeouts};
@@ -61,6 +63,10 @@ pub(crate) struct Shared {
     /// Ends every task of the node.
     pub(crate) closing: CancellationToken,
     draining: AtomicBool,
+    /// How often limits were reached, by all peers.
+    pub(crate) hits: Arc<Hits>,
+    /// For the calls of all peers.
+    pub(crate) quota: Arc<Quota>,
     /// Tasks that dial, accept and drive links.
     pub(crate) tasks: TaskTracker,
     /// Tasks that run handlers.
@@ -73,11 +79,14 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(settings: Settings) -> Self {
+        let quota = Arc::new(Quota::new(settings.limits.calls_in_total_max));
         Self {
             settings,
             instance: std::array::from_fn(|_| fastrand::u8(..)),
             closing: CancellationToken::new(),
             draining: AtomicBool::new(false),
+            hits: Arc::default(),
+            quota,
             tasks: TaskTracker::new(),
             handlers: TaskTracker::new(),
             faults: LogOnce::default(),
@@ -105,7 +114,7 @@ pub(crate) struct Node {
     pub(crate) mesh: Arc<Mesh>,
     /// Guests that are connected, or whose connection somebody holds.
     guests: Mutex<HashMap<Arc<str>, Weak<Peer>>>,
-    pub(crate) handshakes: Arc<Semaphore>,
+    handshakes: Arc<Semaphore>,
 }
 
 /// Ends a node when the last handle to it goes.
@@ -162,6 +171,7 @@ impl Node {
         if guests.len() >= self.shared.settings.limits.guests_max {
             guests.retain(|_, guest| guest.strong_count() > 0);
             if guests.len() >= self.shared.settings.limits.guests_max {
+                self.shared.hits.add(Limit::Guests);
                 return None;
             }
         }
@@ -219,7 +229,28 @@ impl Node {
         self.shared.handlers.close();
     }
 
-    fn links(&self) -> Vec<Arc<Link>> {
+    /// A place for a handshake, which is waited for. Beyond the limit connections wait in the queue of the system.
+    pub(crate) async fn handshake(&self) -> OwnedSemaphorePermit {
+        match self.try_handshake() {
+            Ok(permit) => permit,
+            Err(_) => Arc::clone(&self.handshakes).acquire_owned().await.expect("nobody closes it"),
+        }
+    }
+
+    /// A place for a handshake, if there is one.
+    pub(crate) fn try_handshake(&self) -> Result<OwnedSemaphorePermit, TryAcquireError> {
+        Arc::clone(&self.handshakes).try_acquire_owned().inspect_err(|_| self.shared.hits.add(Limit::Handshakes))
+    }
+
+    pub(crate) fn handshakes_in_progress(&self) -> usize {
+        self.shared.settings.limits.handshakes_max - self.handshakes.available_permits()
+    }
+
+    pub(crate) fn guests_held(&self) -> usize {
+        self.guests().values().filter(|guest| guest.strong_count() > 0).count()
+    }
+
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
         self.all_peers().iter().filter_map(|peer| peer.state().link().cloned()).collect()
     }
 

@@ -155,16 +155,14 @@ impl Outbox {
         }
     }
 
-    /// Queues a frame, waiting for room.
-    ///
-    /// # Cancel safety
-    /// Dropped before its end, it has queued nothing.
-    pub(crate) async fn push(&self, frame: EncodedFrame, lane: Lane) -> Result<(), Closed> {
-        self.room(frame.len(), lane).await?.push(frame, lane)?;
-        Ok(())
+    pub(crate) fn control_bytes_max(&self) -> usize {
+        self.control_bytes_max
     }
 
     /// Waits for room for a frame of so many bytes.
+    ///
+    /// # Cancel safety
+    /// Dropped before its end, it has taken none.
     pub(crate) async fn room(&self, len: usize, lane: Lane) -> Result<Room<'_>, Closed> {
         let (space, bytes) = self.space_for(len, lane);
         let permit = space.room.acquire_many(bytes).await.map_err(|_| Closed)?;

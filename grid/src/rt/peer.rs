@@ -35,13 +35,8 @@ pub(crate) enum LinkState {
 
 impl Peer {
     pub(crate) fn new(name: Arc<str>, shared: Arc<Shared>) -> Self {
-        Self {
-            name,
-            shared,
-            state: watch::Sender::new(LinkState::Down(None)),
-            epoch: AtomicU64::new(0),
-            counts: Arc::default(),
-        }
+        let counts = Arc::new(Counts::within(&shared.hits));
+        Self { name, shared, state: watch::Sender::new(LinkState::Down(None)), epoch: AtomicU64::new(0), counts }
     }
 
     pub(crate) fn state(&self) -> LinkState {

@@ -7,10 +7,14 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::ended::Ended;
+use super::hits::Limit;
 use super::link::Link;
+use super::quota::Quota;
+use super::registry::Kind;
 use super::stream::Stream;
 use super::sync::{Mutex, MutexGuard};
 use crate::error::LinkError;
+use crate::limits::Limits;
 
 /// Calls that run, so that they can be counted, cancelled one by one, and dropped all at once.
 ///
@@ -21,6 +25,9 @@ pub(crate) struct Running {
     calls: Mutex<Calls>,
     max: usize,
     bytes_max: usize,
+    streams_max: usize,
+    /// For the calls of all peers.
+    quota: Arc<Quota>,
     idle: Notify,
 }
 
@@ -32,6 +39,10 @@ struct Calls {
     counted: usize,
     /// Of the requests of those.
     bytes: usize,
+    /// Streams among those.
+    streams: usize,
+    /// Places that are leased from the quota: for those, and some more.
+    leased: usize,
     /// Those that can be cancelled: streams, and what did not end at its first poll.
     tasks: HashMap<u64, Task>,
     by_mux: HashMap<u64, u64>,
@@ -56,6 +67,7 @@ pub(crate) struct Admission {
     key: Option<u64>,
     /// The bytes of its request.
     bytes: usize,
+    kind: Kind,
     counts: Counts,
 }
 
@@ -69,13 +81,42 @@ enum Counts {
 /// Why a call was not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotAdmitted {
-    Full,
+    /// A limit is reached.
+    Full(Limit),
     Closed,
 }
 
 impl Running {
-    pub(crate) fn new(max: usize, bytes_max: usize) -> Self {
-        Self { calls: Mutex::default(), max, bytes_max, idle: Notify::new() }
+    pub(crate) fn new(limits: &Limits, quota: Arc<Quota>) -> Self {
+        Self {
+            calls: Mutex::default(),
+            max: limits.calls_in_max,
+            bytes_max: limits.calls_in_bytes_max,
+            streams_max: limits.streams_in_max,
+            quota,
+            idle: Notify::new(),
+        }
+    }
+
+    /// Gives back the places of the quota that are not in use just now.
+    pub(crate) fn shrink(&self) {
+        let mut calls = self.lock();
+        let spare = calls.leased - calls.counted;
+        calls.leased = calls.counted;
+        drop(calls);
+        self.quota.give_back(spare);
+    }
+
+    fn refuses(&self, calls: &Calls, bytes: usize, kind: Kind) -> Option<Limit> {
+        if calls.counted >= self.max {
+            Some(Limit::CallsIn)
+        } else if calls.counted > 0 && calls.bytes + bytes > self.bytes_max {
+            Some(Limit::CallsInBytes)
+        } else if streams(kind) > 0 && calls.streams >= self.streams_max {
+            Some(Limit::StreamsIn)
+        } else {
+            None
+        }
     }
 
     /// Takes this handler task down when the call is cancelled or the link ends.
@@ -162,21 +203,27 @@ impl Calls {
 }
 
 impl Admission {
-    /// Lets a call in whose request has so many bytes, or not.
-    pub(crate) fn new(link: &Arc<Link>, bytes: usize) -> Result<Self, NotAdmitted> {
+    /// Lets a call of this kind in whose request has so many bytes, or not.
+    pub(crate) fn new(link: &Arc<Link>, bytes: usize, kind: Kind) -> Result<Self, NotAdmitted> {
         let mut calls = link.running.lock();
         if calls.closed {
             return Err(NotAdmitted::Closed);
         }
-        let too_many_bytes = calls.counted > 0 && calls.bytes + bytes > link.running.bytes_max;
-        if calls.counted >= link.running.max || too_many_bytes {
-            return Err(NotAdmitted::Full);
+        if let Some(limit) = link.running.refuses(&calls, bytes, kind) {
+            return Err(NotAdmitted::Full(limit));
+        }
+        if calls.counted == calls.leased {
+            match link.running.quota.lease() {
+                0 => return Err(NotAdmitted::Full(Limit::CallsInTotal)),
+                leased => calls.leased += leased,
+            }
         }
         calls.running += 1;
         calls.counted += 1;
         calls.bytes += bytes;
+        calls.streams += streams(kind);
         drop(calls);
-        Ok(Self { link: Arc::clone(link), key: None, bytes, counts: Counts::Yes })
+        Ok(Self { link: Arc::clone(link), key: None, bytes, kind, counts: Counts::Yes })
     }
 
     /// From now on the call can be cancelled. Gives the key by which its task is attached.
@@ -202,10 +249,21 @@ impl Admission {
 
     /// Gives the place free, just before the answer goes out: the caller may make its next call as soon as it has it.
     pub(crate) fn free_place(&mut self) {
-        if std::mem::replace(&mut self.counts, Counts::No) == Counts::Yes {
-            let mut calls = self.link.running.lock();
-            calls.counted -= 1;
-            calls.bytes -= self.bytes;
+        if self.counts == Counts::Yes {
+            self.counts = Counts::No;
+            self.uncount(&mut self.link.running.lock());
+        }
+    }
+
+    fn uncount(&self, calls: &mut Calls) {
+        calls.counted -= 1;
+        calls.bytes -= self.bytes;
+        calls.streams -= streams(self.kind);
+        let quota = &self.link.running.quota;
+        let spare = calls.leased - calls.counted;
+        if spare > quota.spare_max() {
+            calls.leased -= spare / 2;
+            quota.give_back(spare / 2);
         }
     }
 }
@@ -216,8 +274,7 @@ impl Drop for Admission {
         let mut calls = running.lock();
         calls.running -= 1;
         if self.counts == Counts::Yes {
-            calls.counted -= 1;
-            calls.bytes -= self.bytes;
+            self.uncount(&mut calls);
         }
         let idle = calls.running == 0;
         let task = self.key.and_then(|key| calls.remove(key));
@@ -229,6 +286,19 @@ impl Drop for Admission {
         if idle {
             running.idle.notify_waiters();
         }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shrink();
+    }
+}
+
+fn streams(kind: Kind) -> usize {
+    match kind {
+        Kind::Single => 0,
+        Kind::Stream(_) => 1,
     }
 }
 

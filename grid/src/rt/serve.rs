@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::dispatch::Dispatcher;
+use super::hits::Limit;
 use super::job::Job;
 use super::lane::Lane;
 use super::link::Link;
@@ -38,6 +39,7 @@ pub(crate) fn serve(dispatcher: &mut Dispatcher, frame: Frame<'_>, message: &Byt
     let trailer = frame.trailer.unwrap_or_default();
     let settings = &peer.shared.settings;
     if trailer.metadata_bytes() > settings.limits.metadata_bytes_max {
+        peer.counts.hits.add(Limit::MetadataBytes);
         let text = format!("the metadata is more than the limit of {}", settings.limits.metadata_bytes_max);
         return refuse(link, call, RefusalReason::BadRequest, &text);
     }
@@ -50,10 +52,11 @@ pub(crate) fn serve(dispatcher: &mut Dispatcher, frame: Frame<'_>, message: &Byt
         let stream = Stream::new(End::Handler, call.mux(), link, opening, &settings.timeouts);
         Arc::new(stream)
     });
-    let mut admission = match Admission::new(link, frame.payload.len()) {
+    let mut admission = match Admission::new(link, frame.payload.len(), handler.kind) {
         Ok(admission) => admission,
-        Err(NotAdmitted::Full) => {
-            return refuse(link, call, RefusalReason::Overloaded, "too many calls are in flight");
+        Err(NotAdmitted::Full(limit)) => {
+            peer.counts.hits.add(limit);
+            return refuse(link, call, RefusalReason::Overloaded, full(limit));
         }
         Err(NotAdmitted::Closed) => return,
     };
@@ -79,6 +82,15 @@ pub(crate) fn serve(dispatcher: &mut Dispatcher, frame: Frame<'_>, message: &Byt
     let job = Job::new(handler, &request, call, admission);
     if let Some(ended) = job.run(request, turn.now(), wakes) {
         dispatcher.turn.on_handled(ended);
+    }
+}
+
+fn full(limit: Limit) -> &'static str {
+    match limit {
+        Limit::CallsInBytes => "too many bytes of requests are in flight",
+        Limit::StreamsIn => "too many streams are in flight",
+        Limit::CallsInTotal => "too many calls of all peers are in flight",
+        _ => "too many calls are in flight",
     }
 }
 

@@ -152,7 +152,7 @@ impl Stream {
     /// Waits for room for a payload of so many bytes, for as long as the call goes on.
     async fn room<'a>(&self, link: &'a Link, len: usize) -> Result<Room<'a>, StreamEnded> {
         let len = len + FRAME_BYTES;
-        let mut room = pin!(link.outbox.room(len, self.lane(len)));
+        let mut room = pin!(link.room(len, self.lane(len)));
         loop {
             let changed = self.changed.notified();
             if self.is_over() {

@@ -5,7 +5,6 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 
-use super::super::counts::Counts;
 use super::super::hand::Hand;
 use super::super::opening::Opening;
 use super::super::outbox::Taken;
@@ -20,7 +19,7 @@ const WINDOW: u32 = 100;
 
 fn link(outbox_bytes_max: usize) -> Arc<Link> {
     let limits = Limits { outbox_bytes_max, ..Limits::default() };
-    Arc::new(Link::new(Capabilities::OWN, Flags::NONE, [0; 16], &limits, Arc::new(Counts::default())))
+    Link::to_grid_node(&limits)
 }
 
 /// The other end grants so many credits, at the opening (`AckMux`) or later.

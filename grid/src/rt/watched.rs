@@ -23,8 +23,8 @@ pub(super) fn serve(handler: &Arc<Handler>, mut request: Request, link: &Arc<Lin
             Ok(watch) => Arc::new(watch),
             Err(refusal) => return Err(Failure::new(refusal.reason(), refusal.message())),
         };
+        let bytes_max = link.message_bytes_max;
         let guard = Guard { watch: Arc::clone(&watch), link };
-        let bytes_max = request.peer.shared.settings.limits.message_bytes_max;
         request.metadata.clone_from(&watch.call().metadata);
         request.watch = Some(watch);
         match AssertUnwindSafe(async { (handler.serve)(request).await }).catch_unwind().await {

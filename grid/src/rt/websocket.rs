@@ -11,6 +11,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
+use super::hits::{Limit, exceeded};
 use crate::error::LinkError;
 
 /// Whether a side masks what it sends: the dialling side does, the accepting side does not.
@@ -166,7 +167,10 @@ impl Inbox {
         };
         match usize::try_from(len) {
             Ok(len) if len <= len_max => Ok(Some((header, len))),
-            _ => Err(violation(format_args!("a frame of {len} bytes is more than the limit of {len_max}"))),
+            _ => Err(match header.opcode {
+                OpCode::Control(_) => violation("a control frame is longer than 125 bytes"),
+                OpCode::Data(_) => exceeded(Limit::MessageBytes, len_max),
+            }),
         }
     }
 
@@ -195,9 +199,9 @@ impl Inbox {
 
     fn on_fragment(&mut self, fragments: Fragments, last: bool, payload: &[u8]) -> Result<Received, LinkError> {
         match fragments {
-            Fragments::Binary(bytes) if bytes.len() + payload.len() > self.message_bytes_max => Err(violation(
-                format_args!("a message in fragments is more than the limit of {}", self.message_bytes_max),
-            )),
+            Fragments::Binary(bytes) if bytes.len() + payload.len() > self.message_bytes_max => {
+                Err(exceeded(Limit::MessageBytes, self.message_bytes_max))
+            }
             Fragments::Binary(mut bytes) => {
                 bytes.extend_from_slice(payload);
                 if last {
@@ -340,10 +344,10 @@ mod tests {
             (&[0x02, 0, 0x82, 0], "a message begins inside another"),
             (&[0x01, 0, 0x82, 0], "a message begins inside another"),
             (&[0x09, 0], "a control frame is fragmented"),
-            (&[0x89, 0x7e, 0, 126], "a frame of 126 bytes is more than the limit of 125"),
+            (&[0x89, 0x7e, 0, 126], "a control frame is longer than 125 bytes"),
             (&[0x88, 1, 3], "half of a close code"),
-            (&[0x82, 0x7f, 0, 0, 0, 0, 0, 0x10, 0, 1], "a frame of 1048577 bytes is more than the limit of 1048576"),
-            (&[0x82, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], "is more than the limit"),
+            (&[0x82, 0x7f, 0, 0, 0, 0, 0, 0x10, 0, 1], "beyond message_bytes_max, which is 1048576"),
+            (&[0x82, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], "beyond message_bytes_max"),
         ];
         for (bytes, wanted) in cases {
             let mut inbox = inbox(bytes, Masks::No);

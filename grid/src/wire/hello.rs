@@ -37,6 +37,9 @@ impl Capabilities {
     }
 }
 
+/// The largest message that a grid node takes, under the key `MaxMessage`. v1 peers skip the key and send none.
+pub(crate) type MessageBytes = Option<u64>;
+
 /// The first message of the dialling side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Connect<'a> {
@@ -45,11 +48,12 @@ pub(crate) struct Connect<'a> {
     pub(crate) time: WireTime,
     pub(crate) token: &'a str,
     pub(crate) capabilities: Capabilities,
+    pub(crate) message_bytes_max: MessageBytes,
 }
 
 impl<'a> Connect<'a> {
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
-        put_map_len(out, 4 + usize::from(self.capabilities != Capabilities::V1));
+        put_map_len(out, 4 + additions(self.capabilities, self.message_bytes_max));
         put_str(out, "ID");
         put_bin(out, &self.id);
         put_str(out, "Host");
@@ -58,7 +62,7 @@ impl<'a> Connect<'a> {
         self.time.put(out);
         put_str(out, "Token");
         put_str(out, self.token);
-        put_capabilities(out, self.capabilities);
+        put_additions(out, self.capabilities, self.message_bytes_max);
     }
 
     pub(crate) fn decode(payload: &'a [u8]) -> Result<Self, DecodeError> {
@@ -71,6 +75,7 @@ impl<'a> Connect<'a> {
                 "Time" => connect.time = reader.time("Time")?,
                 "Token" => connect.token = reader.str("Token")?,
                 CAPABILITIES => connect.capabilities = Capabilities(reader.uint(CAPABILITIES, u64::MAX)?),
+                MESSAGE => connect.message_bytes_max = Some(reader.uint(MESSAGE, u64::MAX)?),
                 _ => reader.skip("a value of Connect")?,
             }
         }
@@ -85,18 +90,19 @@ pub(crate) struct ConnectResponse<'a> {
     pub(crate) accepted: bool,
     pub(crate) rejected_reason: &'a str,
     pub(crate) capabilities: Capabilities,
+    pub(crate) message_bytes_max: MessageBytes,
 }
 
 impl<'a> ConnectResponse<'a> {
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
-        put_map_len(out, 3 + usize::from(self.capabilities != Capabilities::V1));
+        put_map_len(out, 3 + additions(self.capabilities, self.message_bytes_max));
         put_str(out, "ID");
         put_bin(out, &self.id);
         put_str(out, "Accepted");
         put_bool(out, self.accepted);
         put_str(out, "RejectedReason");
         put_str(out, self.rejected_reason);
-        put_capabilities(out, self.capabilities);
+        put_additions(out, self.capabilities, self.message_bytes_max);
     }
 
     pub(crate) fn decode(payload: &'a [u8]) -> Result<Self, DecodeError> {
@@ -108,6 +114,7 @@ impl<'a> ConnectResponse<'a> {
                 "Accepted" => response.accepted = reader.bool("Accepted")?,
                 "RejectedReason" => response.rejected_reason = reader.str("RejectedReason")?,
                 CAPABILITIES => response.capabilities = Capabilities(reader.uint(CAPABILITIES, u64::MAX)?),
+                MESSAGE => response.message_bytes_max = Some(reader.uint(MESSAGE, u64::MAX)?),
                 _ => reader.skip("a value of ConnectResponse")?,
             }
         }
@@ -115,10 +122,19 @@ impl<'a> ConnectResponse<'a> {
     }
 }
 
-fn put_capabilities(out: &mut Vec<u8>, capabilities: Capabilities) {
+/// How many keys [`put_additions`] writes.
+fn additions(capabilities: Capabilities, message_bytes_max: MessageBytes) -> usize {
+    usize::from(capabilities != Capabilities::V1) + usize::from(message_bytes_max.is_some())
+}
+
+fn put_additions(out: &mut Vec<u8>, capabilities: Capabilities, message_bytes_max: MessageBytes) {
     if capabilities != Capabilities::V1 {
         put_str(out, CAPABILITIES);
         put_uint(out, capabilities.0);
+    }
+    if let Some(bytes) = message_bytes_max {
+        put_str(out, MESSAGE);
+        put_uint(out, bytes);
     }
 }
 
@@ -128,21 +144,27 @@ fn read_id(reader: &mut Reader<'_>) -> Result<InstanceId, DecodeError> {
 }
 
 const CAPABILITIES: &str = "Caps";
+const MESSAGE: &str = "MaxMessage";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn capabilities_come_back_from_both_bodies() {
+    fn additions_come_back_from_both_bodies() {
         let mut out = Vec::new();
-        let connect = Connect { host: "http://a:1", capabilities: Capabilities::OWN, ..Connect::default() };
+        let connect = Connect {
+            host: "http://a:1",
+            capabilities: Capabilities::OWN,
+            message_bytes_max: Some(1 << 20),
+            ..Connect::default()
+        };
         connect.put(&mut out);
         assert_eq!(Connect::decode(&out), Ok(connect));
 
         out.clear();
         let response =
-            ConnectResponse { accepted: true, capabilities: Capabilities::OWN, ..ConnectResponse::default() };
+            ConnectResponse { accepted: true, message_bytes_max: Some(1 << 20), ..ConnectResponse::default() };
         response.put(&mut out);
         assert_eq!(ConnectResponse::decode(&out), Ok(response));
     }

@@ -23,7 +23,7 @@ mod vectors;
 pub(crate) use frame::{EncodedFrame, Flags, Frame, Header, Op, PayloadBuf};
 pub use handler_id::HandlerId;
 pub(crate) use hash::{local_dials, needs_crc};
-pub(crate) use hello::{Capabilities, Connect, ConnectResponse, InstanceId};
+pub(crate) use hello::{Capabilities, Connect, ConnectResponse, InstanceId, MessageBytes};
 pub(crate) use merge::{Message, Pack, elements};
 pub(crate) use msgpack::{DecodeError, is_one_value};
 pub(crate) use ping::{Ping, Pong};

@@ -139,10 +139,11 @@ impl Rig {
         within("the link to end", ended).await
     }
 
-    /// Waits until the link has ended since the peer broke the protocol.
+    /// Waits until the link has ended since the peer broke the protocol or went beyond a limit, and tells which.
     pub async fn violated(&self) -> String {
         match self.ended().await {
             LinkError::Protocol(fault) => fault.into(),
+            why @ LinkError::LimitExceeded { .. } => why.to_string(),
             why => panic!("the link ended otherwise: {why:?}"),
         }
     }

@@ -50,7 +50,7 @@ async fn a_peer_that_provokes_replies_and_does_not_read_them_loses_its_link() {
                 sent += batch.len();
                 assert!(sent < ENOUGH, "the node takes everything");
             }
-            assert_eq!(rig.violated().await, "it provokes more replies than it reads");
+            assert!(rig.violated().await.contains("beyond control_bytes_max"));
         }
         rig.finish().await;
     }

@@ -125,7 +125,8 @@ async fn an_answer_that_is_too_long_fails_the_attempt() {
     // The node may close in the midst of it.
     let _ = peer.try_send_bytes(&message.encode(LengthForm::Shortest)).await;
     peer.closed().await;
-    assert!(matches!(rig.ended().await, LinkError::Closed(_) | LinkError::Protocol(_)));
+    let ended = rig.ended().await;
+    assert!(matches!(ended, LinkError::Closed(_) | LinkError::LimitExceeded { .. }), "{ended:?}");
     rig.link().await.fence().await;
     rig.finish().await;
 }

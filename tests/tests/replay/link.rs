@@ -41,8 +41,8 @@ async fn dialling(stage: &Stage, conversation: &Conversation) {
     let sent = peer.recv().await;
     assert_eq!(header(&sent), header(&connect.frames[0]));
     let [mut sent, mut captured] = [&sent, &connect.frames[0]].map(|frame| fields(&frame.payload));
-    let (_, caps) = sent.pop().expect("the key that grid adds");
-    assert_eq!(caps, Value::from(31));
+    let added = sent.split_off(captured.len());
+    assert_eq!(added, [("Caps".into(), Value::from(31)), ("MaxMessage".into(), Value::from(32 << 20))]);
     assert!(sent[0].1.is_bin() && sent[0].1.as_slice().is_some_and(|id| id.len() == 16));
     for (sent, captured) in sent.iter_mut().zip(&mut captured) {
         if ["ID", "Time"].contains(&&*sent.0) {

@@ -116,7 +116,9 @@ async fn an_item_of_many_megabytes_arrives_beside_small_ones() {
 async fn ten_thousand_streams_live_idle_and_are_cancelled_all_at_once() {
     const STREAMS: usize = 10_000;
     let taps = Taps::default();
-    let (left, right) = Network::default().pair(|left| left, |right| taps.serve(right, 16)).await;
+    let (left, right) = Network::default()
+        .pair(|left| left, |right| taps.serve(right, 16).limits(|limits| limits.streams_in_max = STREAMS))
+        .await;
     let calls = (0..STREAMS).map(|_| only(&left).stream(ECHO, 16, "").into_future());
     let streams: Vec<_> = within(join_all(calls)).await.into_iter().map(|opened| opened.expect("it opens")).collect();
     assert_eq!((only(&left).stats().calls_out, only(&right).stats().calls_in), (STREAMS, STREAMS));
