@@ -141,6 +141,7 @@
 //!
 //! - `axum`: `Manager::router`, to mount a node on a router beside other routes.
 //! - `tls`: `Tls`, for links over TLS and callers that are known by their certificates. It compiles a little C.
+//! - `sim`: the module `sim`, for tests: nodes on a simulated network under simulated clocks, with faults, from one seed.
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/streams.md")]
@@ -154,6 +155,7 @@ mod axum;
 mod builder;
 mod call;
 mod call_future;
+mod clock;
 mod codec;
 mod connection;
 mod context;
@@ -168,6 +170,8 @@ mod outbound;
 mod outcome;
 mod proto;
 mod rt;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod spare;
 mod start;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]

@@ -1,6 +1,6 @@
 //! A node: its settings, its peers and guests, and the tasks that keep it connected.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -18,6 +18,7 @@ use super::log_once::LogOnce;
 use super::peer::Peer;
 use super::registry::Registry;
 use crate::auth::{TokenSource, TokenValidator};
+use crate::clock::Clock;
 use crate::limits::{Limits, Timeouts};
 use crate::proto::is_guest;
 use crate::tls::Tls;
@@ -33,6 +34,7 @@ pub(crate) struct Settings {
     pub(crate) token_source: TokenSource,
     pub(crate) token_validator: TokenValidator,
     pub(crate) connector: Arc<dyn Connector>,
+    pub(crate) clock: Clock,
     pub(crate) guests: Guests,
     pub(crate) tls: Option<Tls>,
 }
@@ -93,7 +95,7 @@ impl Shared {
 #[derive(Debug)]
 pub(crate) struct Mesh {
     pub(crate) registry: Registry,
-    pub(crate) peers: HashMap<Arc<str>, Arc<Peer>>,
+    pub(crate) peers: BTreeMap<Arc<str>, Arc<Peer>>,
 }
 
 /// A node of the mesh, or the small one behind a guest's connection.
@@ -102,7 +104,7 @@ pub(crate) struct Node {
     pub(crate) shared: Arc<Shared>,
     pub(crate) mesh: Arc<Mesh>,
     /// Guests that are connected, or whose connection somebody holds.
-    guests: Mutex<HashMap<Arc<str>, Weak<Peer>>>,
+    guests: Mutex<BTreeMap<Arc<str>, Weak<Peer>>>,
     pub(crate) handshakes: Arc<Semaphore>,
 }
 
@@ -226,7 +228,7 @@ impl Node {
         self.mesh.peers.values().cloned().chain(guests).collect()
     }
 
-    fn guests(&self) -> MutexGuard<'_, HashMap<Arc<str>, Weak<Peer>>> {
+    fn guests(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Weak<Peer>>> {
         self.guests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
