@@ -271,7 +271,11 @@ impl Sim {
         }
         let (HostState::Runs(machine) | HostState::Stalled(machine, _)) = state else { return };
         match machine.exit() {
-            Some(Ok(())) => *state = HostState::Down,
+            Some(Ok(())) => {
+                let place = node.place;
+                self.network.with(|state| state.close_all(place));
+                *state = HostState::Down;
+            }
             Some(Err(error)) => self.fail(format_args!("the program of {name} failed: {error}")),
             None => {}
         }
@@ -341,6 +345,8 @@ impl Sim {
     /// Ends a program at once, as a kill does: its future and all tasks are dropped, and the system of its machine closes its
     /// sockets.
     pub fn crash(&mut self, name: &str) {
+        let place = self.place(name);
+        self.network.with(|state| state.close_all(place));
         self.host(name).state = HostState::Down;
     }
 

@@ -145,6 +145,9 @@ impl State {
         let Some(wire) = self.wires.get_mut(&id) else { return };
         let (near, far) = wire.ends(side);
         let before = std::mem::replace(&mut near.state, EndState::Closed);
+        if before == EndState::Closed {
+            return;
+        }
         let unread = far.out.unread();
         let written = std::mem::replace(&mut near.out.written, Written::All);
         let route = (near.place, far.place);
@@ -159,6 +162,19 @@ impl State {
             self.wires.remove(&id);
         }
         self.note(Event::Closed, id.0, unread);
+    }
+
+    /// The program has ended, with all that it had. In an order of its own: tokio drops tasks in another one each time.
+    pub(super) fn close_all(&mut self, place: Place) {
+        self.attempts.retain(|_, attempt| attempt.from != place);
+        let wires: Vec<_> = self.wires.keys().copied().collect();
+        for id in wires {
+            for side in Side::BOTH {
+                if self.wires.get(&id).is_some_and(|wire| wire.end(side).place == place) {
+                    self.close(id, side);
+                }
+            }
+        }
     }
 
     pub(super) fn send(&mut self, id: WireId, side: Side, (from, to): (Place, Place), segment: Segment) {
