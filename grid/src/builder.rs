@@ -6,13 +6,13 @@ use std::future::{Future, IntoFuture, ready};
 use std::net::TcpListener as StdTcpListener;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
 use crate::auth::{SharedSecret, TokenSource, TokenValidator};
+use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::context::Context;
 use crate::error::{ConnectError, RemoteError, StartError};
@@ -25,7 +25,7 @@ use crate::outbound::Outbound;
 use crate::proto::{Claim, GUEST};
 use crate::rt::{Attached, Guard, Guests, Node, Peer, Registry, Settings, dial_once, keep_connected};
 use crate::tls::Tls;
-use crate::transport::{Connector, NodeName, Scheme, Tcp};
+use crate::transport::{Connector, Listener, NodeName, Scheme, Tcp};
 use crate::windows::Windows;
 use crate::wire::HandlerId;
 
@@ -38,6 +38,7 @@ struct Common {
     token_source: TokenSource,
     token_validator: TokenValidator,
     connector: Option<Arc<dyn Connector>>,
+    clock: Clock,
     tls: Option<Tls>,
     middleware: Layers,
     registry: Result<Registry, StartError>,
@@ -53,6 +54,7 @@ impl Common {
             token_source: Arc::new(|_| Box::pin(ready(String::new()))),
             token_validator: Arc::new(|_| Box::pin(ready(Ok(())))),
             connector: None,
+            clock: Clock::default(),
             tls: None,
             middleware: Layers::default(),
             registry: Ok(Registry::default()),
@@ -70,15 +72,32 @@ impl Common {
 
     fn shared_secret(&mut self, secret: &[u8]) {
         let secret = SharedSecret::new(secret);
-        let (source, own) = (secret.clone(), Arc::clone(&self.name));
-        self.token_source = Arc::new(move |dialled| Box::pin(ready(source.token(&own, dialled, SystemTime::now()))));
-        let own = Arc::clone(&self.name);
-        self.token_validator = Arc::new(move |claim| Box::pin(ready(secret.validate(&claim, &own, SystemTime::now()))));
+        let (source, own, clock) = (secret.clone(), Arc::clone(&self.name), self.clock.clone());
+        self.token_source = Arc::new(move |dialled| Box::pin(ready(source.token(&own, dialled, clock.now()))));
+        let (own, clock) = (Arc::clone(&self.name), self.clock.clone());
+        self.token_validator = Arc::new(move |claim| Box::pin(ready(secret.validate(&claim, &own, clock.now()))));
+    }
+
+    #[cfg(feature = "sim")]
+    fn simulate(&mut self, node: &crate::sim::Node) {
+        self.clock = Clock::Simulated(node.clone());
+        self.connector = Some(Arc::new(node.clone()));
     }
 
     fn settings(self, guests: Guests, remotes: &BTreeSet<Arc<str>>) -> Result<(Settings, Registry), StartError> {
-        let Self { name, route, limits, timeouts, token_source, token_validator, connector, tls, middleware, registry } =
-            self;
+        let Self {
+            name,
+            route,
+            limits,
+            timeouts,
+            token_source,
+            token_validator,
+            connector,
+            clock,
+            tls,
+            middleware,
+            registry,
+        } = self;
         for remote in remotes {
             let parsed = parse_name(remote)?;
             if connector.is_none() && tls.is_none() && parsed.scheme == Scheme::Https {
@@ -100,6 +119,7 @@ impl Common {
             token_source,
             token_validator,
             connector,
+            clock,
             guests,
             tls,
             middleware,
@@ -275,6 +295,13 @@ impl ManagerBuilder {
         self
     }
 
+    /// Takes the clock, the network and the listener of a simulated node.
+    #[cfg(feature = "sim")]
+    pub(crate) fn simulated(mut self, node: &crate::sim::Node) -> Self {
+        self.common.simulate(node);
+        self
+    }
+
     common_settings!();
 
     /// Starts the node: binds and listens, and begins to dial its peers. Does not wait for them.
@@ -284,20 +311,7 @@ impl ManagerBuilder {
     pub async fn start(mut self) -> Result<Manager, StartError> {
         let listen = self.listen.take();
         let node = self.node()?;
-        let address: Box<str> = match &listen {
-            Some(Listen::Address(address)) => address.clone(),
-            Some(Listen::Listener(_)) | None => {
-                let NodeName { host, port, .. } = parse_name(&node.shared.settings.name)?;
-                if host.contains(':') { format!("[{host}]:{port}").into() } else { format!("{host}:{port}").into() }
-            }
-        };
-        let listener = match listen {
-            Some(Listen::Listener(listener)) => {
-                listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener))
-            }
-            Some(Listen::Address(_)) | None => TcpListener::bind(&*address).await,
-        };
-        let listener = listener.map_err(|error| StartError::Bind { address, problem: error.to_string().into() })?;
+        let listener = bind(listen, &node.shared.settings).await?;
         node.dial_peers();
         let manager = Manager::new(node);
         let node = Arc::clone(manager.node());
@@ -326,6 +340,26 @@ impl ManagerBuilder {
         let (settings, registry) = self.common.settings(self.guests, &self.peers)?;
         Ok(Node::new(settings, registry, self.peers))
     }
+}
+
+/// A simulated node has one place to listen at, wherever else it is told to.
+async fn bind(listen: Option<Listen>, settings: &Settings) -> Result<Listener, StartError> {
+    let address: Box<str> = match &listen {
+        Some(Listen::Address(address)) => address.clone(),
+        Some(Listen::Listener(_)) | None => {
+            let NodeName { host, port, .. } = parse_name(&settings.name)?;
+            if host.contains(':') { format!("[{host}]:{port}").into() } else { format!("{host}:{port}").into() }
+        }
+    };
+    let listener = match (&settings.clock, listen) {
+        #[cfg(feature = "sim")]
+        (Clock::Simulated(node), _) => node.listen().map(Listener::Simulated),
+        (_, Some(Listen::Listener(listener))) => {
+            listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener)).map(Listener::Tcp)
+        }
+        (_, Some(Listen::Address(_)) | None) => TcpListener::bind(&*address).await.map(Listener::Tcp),
+    };
+    listener.map_err(|error| StartError::Bind { address, problem: error.to_string().into() })
 }
 
 impl fmt::Debug for ManagerBuilder {
@@ -363,6 +397,13 @@ pub struct Connect {
 }
 
 impl Connect {
+    /// Takes the clock and the network of a simulated node.
+    #[cfg(feature = "sim")]
+    pub(crate) fn simulated(mut self, node: &crate::sim::Node) -> Self {
+        self.common.simulate(node);
+        self
+    }
+
     common_settings!();
 
     async fn connect(self) -> Result<Connection, ConnectError> {

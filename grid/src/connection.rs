@@ -138,12 +138,9 @@ impl Connection {
     /// Who reads slowly sees the latest state only; but a link that was lost and found in the meantime shows as a
     /// second [`State::Connected`].
     pub fn changes(&self) -> impl Stream<Item = State> + Send + Unpin + use<> {
-        let mut states = self.peer().watch();
-        states.mark_changed();
-        Box::pin(stream::unfold(Some(states), async |states| {
+        Box::pin(stream::unfold(Some(self.peer().watch()), async |states| {
             let mut states = states?;
-            states.changed().await.ok()?;
-            let state = State::of(&states.borrow_and_update());
+            let state = State::of(&states.next().await?);
             let next = (state != State::Closed).then_some(states);
             Some((state, next))
         }))

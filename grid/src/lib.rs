@@ -145,6 +145,7 @@
 //!
 //! - `axum`: `Manager::router`, to mount a node on a router beside other routes.
 //! - `tls`: `Tls`, for links over TLS and callers that are known by their certificates. It compiles a little C.
+//! - `sim`: the module `sim`, for tests: nodes on a simulated network under simulated clocks, with faults, from one seed.
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/streams.md")]
@@ -160,6 +161,7 @@ mod builder;
 mod call;
 mod call_future;
 mod call_info;
+mod clock;
 mod codec;
 mod connection;
 mod context;
@@ -175,6 +177,8 @@ mod outbound;
 mod outcome;
 mod proto;
 mod rt;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod spare;
 mod start;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]

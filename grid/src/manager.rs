@@ -58,7 +58,7 @@ impl Manager {
         Connection::to_peer(&node.mesh, peer, &node.shared.settings.name)
     }
 
-    /// The connections to all peers, in no order.
+    /// The connections to all peers, in the order of their names.
     pub fn connections(&self) -> impl Iterator<Item = Connection> + '_ {
         self.node().mesh.peers.values().map(|peer| Connection::new(Arc::clone(peer)))
     }

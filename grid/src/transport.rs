@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tungstenite::http::uri::Authority;
 
 pub use crate::rt::{BoxIo, Io};
@@ -33,6 +33,31 @@ impl Connector for Tcp {
             tune(&stream)?;
             Ok(Box::new(stream) as BoxIo)
         })
+    }
+}
+
+/// Where connections come from.
+pub(crate) enum Listener {
+    Tcp(TcpListener),
+    #[cfg(feature = "sim")]
+    Simulated(crate::sim::Listener),
+}
+
+impl Listener {
+    /// # Errors
+    /// The system gives no connection just now.
+    pub(crate) async fn accept(&self) -> io::Result<BoxIo> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                if let Err(error) = tune(&stream) {
+                    tracing::debug!(target: "grid::link", %error, "cannot set the options of a socket");
+                }
+                Ok(Box::new(stream))
+            }
+            #[cfg(feature = "sim")]
+            Self::Simulated(listener) => Ok(listener.accept().await),
+        }
     }
 }
 

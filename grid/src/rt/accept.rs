@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
 use super::dial::Attached;
@@ -13,23 +12,20 @@ use super::secure;
 use super::socket::{BoxIo, Socket, WebSocket};
 use super::upgrade;
 use crate::error::LinkError;
-use crate::transport::tune;
+use crate::transport::Listener;
 
 impl Node {
     /// Takes connections from a listener until the node ends.
-    pub(crate) async fn accept_forever(self: Arc<Self>, listener: TcpListener) {
+    pub(crate) async fn accept_forever(self: Arc<Self>, listener: Listener) {
         let closing = self.shared.closing.clone();
         let accepting = async {
             loop {
                 match listener.accept().await {
-                    Ok((stream, _)) => {
+                    Ok(io) => {
                         let permit = self.handshake().await;
-                        if let Err(error) = tune(&stream) {
-                            tracing::debug!(target: "grid::link", %error, "cannot set the options of a socket");
-                        }
                         let node = Arc::clone(&self);
                         self.shared.tasks.spawn(async move {
-                            let accepted = node.handshake_http(Box::new(stream)).await;
+                            let accepted = node.handshake_http(io).await;
                             drop(permit);
                             node.drive_accepted(accepted).await;
                         });

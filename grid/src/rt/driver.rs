@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, interval_at, sleep, sleep_until};
 use tungstenite::protocol::frame::coding::Control;
@@ -161,7 +161,8 @@ impl Driver {
             spare::shrink();
             let now = Instant::now().into_std();
             let moved = self.moved();
-            match self.dispatcher.liveness.on_tick(now, SystemTime::now().into(), moved) {
+            let time_of_day = self.dispatcher.peer.shared.settings.clock.now();
+            match self.dispatcher.liveness.on_tick(now, time_of_day.into(), moved) {
                 Beat::Dead => return Err(LinkError::Dead),
                 Beat::Send(ping) => {
                     let mut payload = PayloadBuf::new();

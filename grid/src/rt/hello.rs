@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
@@ -29,7 +29,7 @@ pub(crate) async fn dial(mut ws: WebSocket, peer: &Peer, token: &str) -> Result<
     let connect = Connect {
         id: peer.shared.instance,
         host: &settings.name,
-        time: SystemTime::now().into(),
+        time: settings.clock.now().into(),
         token,
         capabilities: Capabilities::OWN,
         message_bytes_max: own_message_bytes_max(settings),
@@ -56,7 +56,7 @@ pub(super) async fn accept(
     let message = ws.receive().await?;
     let acceptor = Acceptor {
         local: &settings.name,
-        now: SystemTime::now().into(),
+        now: settings.clock.now().into(),
         clock_difference_max: settings.timeouts.clock_difference_max,
         known: |name: &str| node.knows(name),
     };

@@ -21,6 +21,7 @@
 
 mod accept;
 mod bulk;
+mod changing;
 mod counts;
 mod dial;
 mod dispatch;

@@ -1,6 +1,6 @@
 //! A node: its settings, its peers and guests, and the tasks that keep it connected.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -20,6 +20,7 @@ use super::peer::Peer;
 use super::quota::Quota;
 use super::registry::Registry;
 use crate::auth::{TokenSource, TokenValidator};
+use crate::clock::Clock;
 use crate::limits::{Limits, Timeouts};
 use crate::middleware::Layers;
 use crate::proto::is_guest;
@@ -36,6 +37,7 @@ pub(crate) struct Settings {
     pub(crate) token_source: TokenSource,
     pub(crate) token_validator: TokenValidator,
     pub(crate) connector: Arc<dyn Connector>,
+    pub(crate) clock: Clock,
     pub(crate) guests: Guests,
     pub(crate) tls: Option<Tls>,
     pub(crate) middleware: Layers,
@@ -104,7 +106,7 @@ impl Shared {
 #[derive(Debug)]
 pub(crate) struct Mesh {
     pub(crate) registry: Registry,
-    pub(crate) peers: HashMap<Arc<str>, Arc<Peer>>,
+    pub(crate) peers: BTreeMap<Arc<str>, Arc<Peer>>,
 }
 
 /// A node of the mesh, or the small one behind a guest's connection.
@@ -113,7 +115,7 @@ pub(crate) struct Node {
     pub(crate) shared: Arc<Shared>,
     pub(crate) mesh: Arc<Mesh>,
     /// Guests that are connected, or whose connection somebody holds.
-    guests: Mutex<HashMap<Arc<str>, Weak<Peer>>>,
+    guests: Mutex<BTreeMap<Arc<str>, Weak<Peer>>>,
     handshakes: Arc<Semaphore>,
 }
 
@@ -259,7 +261,7 @@ impl Node {
         self.mesh.peers.values().cloned().chain(guests).collect()
     }
 
-    fn guests(&self) -> MutexGuard<'_, HashMap<Arc<str>, Weak<Peer>>> {
+    fn guests(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Weak<Peer>>> {
         self.guests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::watch;
-
+use super::changing::{Changing, Watcher};
 use super::counts::Counts;
 use super::link::Link;
 use super::node::Shared;
@@ -15,7 +14,7 @@ use crate::error::{LinkError, ShutDown};
 pub(crate) struct Peer {
     pub(crate) name: Arc<str>,
     pub(crate) shared: Arc<Shared>,
-    state: watch::Sender<LinkState>,
+    state: Changing<LinkState>,
     /// Counts the changes of the state.
     epoch: AtomicU64,
     pub(crate) counts: Arc<Counts>,
@@ -36,11 +35,11 @@ pub(crate) enum LinkState {
 impl Peer {
     pub(crate) fn new(name: Arc<str>, shared: Arc<Shared>) -> Self {
         let counts = Arc::new(Counts::within(&shared.hits));
-        Self { name, shared, state: watch::Sender::new(LinkState::Down(None)), epoch: AtomicU64::new(0), counts }
+        Self { name, shared, state: Changing::new(LinkState::Down(None)), epoch: AtomicU64::new(0), counts }
     }
 
     pub(crate) fn state(&self) -> LinkState {
-        self.state.borrow().clone()
+        self.state.get()
     }
 
     /// A number that is another one after each change of the state.
@@ -49,7 +48,7 @@ impl Peer {
     }
 
     fn change(&self, change: impl FnOnce(&mut LinkState) -> bool) {
-        self.state.send_if_modified(|state| {
+        self.state.modify(|state| {
             let changed = change(state);
             if changed {
                 self.epoch.fetch_add(1, Ordering::Release);
@@ -58,21 +57,21 @@ impl Peer {
         });
     }
 
-    pub(crate) fn watch(&self) -> watch::Receiver<LinkState> {
-        self.state.subscribe()
+    pub(crate) fn watch(&self) -> Watcher<LinkState> {
+        self.state.watch()
     }
 
     /// Waits for a link.
     pub(crate) async fn ready(&self) -> Result<(), ShutDown> {
-        let mut state = self.watch();
-        let settled = state.wait_for(|state| match state {
-            LinkState::Up(_) | LinkState::Closed => true,
-            LinkState::Down(_) | LinkState::Draining(_) => false,
-        });
-        match settled.await.as_deref() {
-            Ok(LinkState::Up(_)) => Ok(()),
-            _ => Err(ShutDown),
+        let mut states = self.watch();
+        while let Some(state) = states.next().await {
+            match state {
+                LinkState::Up(_) => return Ok(()),
+                LinkState::Down(_) | LinkState::Draining(_) => {}
+                LinkState::Closed => break,
+            }
         }
+        Err(ShutDown)
     }
 
     /// A new link takes the place of whatever was there; an older link ends first.
@@ -90,7 +89,7 @@ impl Peer {
         if let Some(older) = older {
             older.close(LinkError::Replaced);
         }
-        if self.shared.closing.is_cancelled() || matches!(*self.state.borrow(), LinkState::Closed) {
+        if self.shared.closing.is_cancelled() || matches!(self.state(), LinkState::Closed) {
             link.close(LinkError::ShutDown);
         }
     }

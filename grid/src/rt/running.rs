@@ -145,12 +145,14 @@ impl Running {
     pub(crate) fn close(&self, why: &LinkError) {
         let mut calls = self.lock();
         calls.closed = true;
-        let aborts: Vec<_> = calls.tasks.values_mut().filter_map(|task| task.abort.take()).collect();
+        let mut aborts: Vec<_> =
+            calls.tasks.iter_mut().filter_map(|(key, task)| Some((*key, task.abort.take()?))).collect();
         drop(calls);
+        aborts.sort_unstable_by_key(|(key, _)| *key);
         for stream in self.streams() {
             stream.close(Ended::Link(why.clone()));
         }
-        aborts.iter().for_each(AbortHandle::abort);
+        aborts.iter().for_each(|(_, abort)| abort.abort());
     }
 
     /// The stream of this mux id.
@@ -158,9 +160,14 @@ impl Running {
         self.lock().stream(mux).cloned()
     }
 
-    /// The streams that run.
+    /// The streams that run, in the order in which they began.
     pub(crate) fn streams(&self) -> Vec<Arc<Stream>> {
-        self.lock().tasks.values().filter_map(|task| task.stream.clone()).collect()
+        let calls = self.lock();
+        let streams = calls.tasks.iter().filter_map(|(key, task)| Some((*key, task.stream.clone()?)));
+        let mut streams: Vec<_> = streams.collect();
+        drop(calls);
+        streams.sort_unstable_by_key(|(key, _)| *key);
+        streams.into_iter().map(|(_, stream)| stream).collect()
     }
 
     pub(crate) fn len(&self) -> usize {

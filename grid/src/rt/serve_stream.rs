@@ -104,22 +104,22 @@ fn give_up(link: &Link, stream: &Stream) {
 
 /// A frame for a call that is no stream, or that has ended.
 fn on_unknown(link: &Link, frame: &Frame<'_>) {
+    // Its last items and its end may still wait to be written. Told before them, the caller would take it for lost.
+    let behind = Lane::Bulk { mux: frame.head.mux };
     match frame.head.op {
         Op::DisconnectServerMux => link.running.cancel(frame.head.mux),
         // v1 answers so for each call that it does not know. A grid node was told of the end, and has many items on their
         // way then.
         Op::MuxClientMsg if !link.capabilities.contains(Capabilities::CREDITS) => {
             let header = Header::new(Op::DisconnectClientMux, frame.head.mux, link.crc);
-            link.send_control(PayloadBuf::with_capacity(0).seal(header, &Trailer::default(), None), Lane::Prompt);
+            link.send_control(PayloadBuf::with_capacity(0).seal(header, &Trailer::default(), None), behind);
         }
         Op::Ping => {
             let mut payload = PayloadBuf::new();
             Pong { not_found: true, ..Pong::default() }.put(payload.writer());
             let flags = frame.head.flags.without(Flags::CRC) | link.crc;
-            link.send_control(
-                payload.seal(Header { op: Op::Pong, flags, ..frame.head }, &Trailer::default(), None),
-                Lane::Prompt,
-            );
+            let header = Header { op: Op::Pong, flags, ..frame.head };
+            link.send_control(payload.seal(header, &Trailer::default(), None), behind);
         }
         _ => {}
     }

@@ -64,7 +64,7 @@ fn request(name: &str, token: &str, settings: &Settings) -> Result<http::Request
     let scheme = if name.starts_with("https://") { "wss" } else { "ws" };
     let authority = name.split_once("://").map_or(name, |(_, authority)| authority);
     let mut request = format!("{scheme}://{authority}{}", settings.route).into_client_request()?;
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = settings.clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let headers = request.headers_mut();
     headers.insert(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}"))?);
     headers.insert(TIME, HeaderValue::try_from(since.as_nanos().to_string())?);

@@ -1,0 +1,177 @@
+//! One seed: nodes, a workload, faults, and what must hold at the end.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use grid::ManagerBuilder;
+use grid::sim::{Node, Sim};
+use grid::{Connection, State};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+use super::caller::make;
+use super::judge::{AFTERMATH, CALL, Limits, Trouble, What, judge};
+use super::ledger::{Ledger, Outcome, Record};
+use super::plan::{Kind, Plan};
+use super::service::{WorkServer, Worker};
+
+/// What is left of a run when all was well.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) digest: u64,
+    pub(crate) records: Vec<Record>,
+    pub(crate) troubles: Vec<Trouble>,
+}
+
+/// What a node is told from outside of the simulation.
+#[derive(Clone)]
+struct World {
+    ledger: Ledger,
+    limits: Limits,
+    leave: Arc<BTreeMap<&'static str, Notify>>,
+}
+
+/// # Panics
+/// Something does not hold for this seed.
+pub(crate) fn run(seed: u64) -> Ran {
+    let mut sim = Sim::new(seed);
+    let calm = fastrand::u8(0..10) == 0;
+    let world = World {
+        ledger: Ledger::new(plans()),
+        limits: if fastrand::bool() { Limits::Ample } else { Limits::Tight },
+        leave: Arc::new(NODES.into_iter().map(|name| (name, Notify::new())).collect()),
+    };
+    for name in NODES {
+        let world = world.clone();
+        sim.node(name, move |node| peer(node, world.clone()));
+    }
+    let guest_world = world.clone();
+    sim.node(GUEST, move |node| guest(node, guest_world.clone()));
+
+    let start = Trouble { what: What::Start, nodes: Vec::new(), from: Duration::ZERO, until: Duration::ZERO };
+    let mut troubles = vec![start];
+    if calm {
+        sim.run_for(TROUBLED);
+    } else {
+        let before = fastrand::u32(0..100);
+        troubles.extend(sim.chaos(TROUBLED * before / 100).into_iter().map(Trouble::from));
+        if fastrand::bool() {
+            troubles.push(leave(&mut sim, &world));
+        }
+        let left = TROUBLED.saturating_sub(sim.elapsed());
+        troubles.extend(sim.chaos(left).into_iter().map(Trouble::from));
+    }
+    let ledger = &world.ledger;
+    sim.run_until(AFTERMATH, || ledger.connections().iter().all(|connection| connection.state() == State::Connected));
+    sim.run_until(PROOF_AT + CALL, || ledger.records().iter().all(|call| call.ended.is_some()));
+    sim.run_until(AFTERMATH, || ledger.connections().iter().all(is_idle));
+    let records = ledger.records();
+    for record in &records {
+        judge(record, &troubles, world.limits);
+        if record.plan.begins() >= PROOF_AT {
+            let done = record.ended.as_ref().is_some_and(|end| end.outcome == Outcome::Done);
+            assert!(done, "calls succeed when all is mended: {record:#?}");
+        }
+    }
+    Ran { digest: sim.digest(), records, troubles }
+}
+
+/// A workload, and one call of each kind over each connection when all is over.
+fn plans() -> Vec<Plan> {
+    let until = u64::try_from(TROUBLED.as_millis()).expect("some seconds");
+    let mut plans: Vec<_> = (0..CALLS).map(|number| Plan::draw(number, &NODES, GUEST, 0..until)).collect();
+    let at = u64::try_from(PROOF_AT.as_millis()).expect("some seconds");
+    let kinds = [Kind::Single, Kind::Detached, Kind::Watch, Kind::Produce, Kind::Consume, Kind::Exchange];
+    for caller in NODES.into_iter().chain([GUEST]) {
+        for callee in NODES.into_iter().filter(|callee| *callee != caller) {
+            if caller == GUEST && callee != NODES[0] {
+                continue;
+            }
+            let kind = kinds[plans.len() % kinds.len()];
+            plans.push(Plan::proof(plans.len(), kind, caller, callee, at));
+        }
+    }
+    plans
+}
+
+fn tuned(builder: ManagerBuilder, limits: Limits) -> ManagerBuilder {
+    let millis = Duration::from_millis;
+    let builder = builder.timeouts(|timeouts| {
+        timeouts.call = CALL;
+        timeouts.handshake = millis(1_000);
+        timeouts.ping_interval = millis(500);
+        timeouts.dead_after = millis(1_000);
+        timeouts.stream_ping_interval = millis(500);
+        timeouts.stream_dead_after = millis(3_000);
+        timeouts.stream_abandoned_after = millis(3_000);
+        timeouts.write = millis(700);
+        timeouts.reconnect_min = millis(50);
+        timeouts.reconnect_max = millis(150);
+        timeouts.drain = millis(700);
+    });
+    match limits {
+        Limits::Ample => builder,
+        Limits::Tight => builder.limits(|limits| {
+            limits.calls_in_max = 4;
+            limits.calls_out_max = 6;
+            limits.outbox_bytes_max = 8 << 10;
+            limits.unread_bytes_max = 64 << 10;
+            limits.calls_in_bytes_max = 128 << 10;
+        }),
+    }
+}
+
+async fn peer(node: Node, world: World) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let World { ledger, limits, leave } = world;
+    let worker = Worker { ledger: ledger.clone(), node: node.clone() };
+    let builder = tuned(node.builder(), limits).peers(NODES).allow_guests().shared_secret("secret");
+    let manager = builder.serve(WorkServer::new(worker)).start().await?;
+    ledger.join(node.name(), manager.connections().collect());
+    for plan in ledger.to_make(&node) {
+        let connection = manager.connection(&plan.callee)?;
+        tokio::spawn(make(plan, connection, ledger.clone(), node.clone()));
+    }
+    leave[node.name()].notified().await;
+    manager.shutdown().await;
+    Ok(())
+}
+
+async fn guest(node: Node, world: World) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let connection = loop {
+        match node.connect(NODES[0]).shared_secret("secret").await {
+            Ok(connection) => break connection,
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    };
+    world.ledger.join(node.name(), vec![connection.clone()]);
+    for plan in world.ledger.to_make(&node) {
+        tokio::spawn(make(plan, connection.clone(), world.ledger.clone(), node.clone()));
+    }
+    connection.changes().for_each(async |_| {}).await;
+    Ok(())
+}
+
+/// One node is shut down, and started again.
+fn leave(sim: &mut Sim, world: &World) -> Trouble {
+    let name = NODES[fastrand::usize(0..NODES.len())];
+    let from = sim.elapsed();
+    world.leave[name].notify_one();
+    sim.run_to_end(name, Duration::from_secs(10));
+    sim.restart(name);
+    Trouble { what: What::Leaves, nodes: vec![name.into()], from, until: sim.elapsed() }
+}
+
+fn is_idle(connection: &Connection) -> bool {
+    let stats = connection.stats();
+    (stats.calls_in, stats.calls_out, stats.unread_bytes, stats.queued_bytes) == (0, 0, 0, 0)
+}
+
+const NODES: [&str; 3] = ["http://a:1", "http://b:1", "http://c:1"];
+/// It knows the first of them.
+const GUEST: &str = "http://guest:1";
+const CALLS: usize = 60;
+/// For how long faults happen.
+const TROUBLED: Duration = Duration::from_secs(5);
+/// When all must be well again.
+const PROOF_AT: Duration = Duration::from_secs(5 + 10 + AFTERMATH.as_secs());
