@@ -1,6 +1,7 @@
 //! Who may connect: tokens that the dialling side sends and the accepting side judges.
 
 use std::fmt::Write;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,12 +9,56 @@ use futures_util::future::BoxFuture;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use crate::clock::Clock;
 use crate::proto::{Claim, is_guest};
 
 /// Gives the token for a connection to the peer of this name.
 pub(crate) type TokenSource = Arc<dyn Fn(&str) -> BoxFuture<'static, String> + Send + Sync>;
 /// Judges the token of a dialling node; the error is told to it.
 pub(crate) type TokenValidator = Arc<dyn Fn(Claim) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+/// How a node introduces itself and judges others.
+#[derive(Default)]
+pub(crate) struct Auth {
+    pub(crate) secret: Option<SharedSecret>,
+    /// For claims of guests, if it is another.
+    pub(crate) guest_secret: Option<SharedSecret>,
+    /// Goes before the secret.
+    pub(crate) source: Option<TokenSource>,
+    /// Judges what the secret finds good.
+    pub(crate) validator: Option<TokenValidator>,
+}
+
+impl Auth {
+    /// For the node of this name.
+    pub(crate) fn into_parts(self, own: &Arc<str>, clock: &Clock) -> (TokenSource, TokenValidator) {
+        let Self { secret, guest_secret, source, validator } = self;
+        let (name, time, signing) = (Arc::clone(own), clock.clone(), secret.clone());
+        let source: TokenSource = source.unwrap_or_else(|| {
+            Arc::new(move |dialled| {
+                let token = signing.as_ref().map(|secret| secret.token(&name, dialled, time.now()));
+                Box::pin(ready(token.unwrap_or_default()))
+            })
+        });
+        let (name, time) = (Arc::clone(own), clock.clone());
+        let judge: TokenValidator = Arc::new(move |claim| {
+            let secret =
+                if is_guest(&claim.name) { guest_secret.as_ref().or(secret.as_ref()) } else { secret.as_ref() };
+            let signed = match (secret, &validator) {
+                (Some(secret), _) => secret.validate(&claim, &name, time.now()),
+                (None, None) if claim.token.starts_with(SIGNED) => {
+                    Err("signed with a secret, and this node was given none".to_owned())
+                }
+                (None, _) => Ok(()),
+            };
+            match (signed, &validator) {
+                (Ok(()), Some(validator)) => validator(claim),
+                (signed, _) => Box::pin(ready(signed)),
+            }
+        });
+        (source, judge)
+    }
+}
 
 /// Tokens of nodes that share a secret: `g1.<unix seconds>.<HMAC-SHA256 of time and names, in hex>`.
 ///
@@ -84,6 +129,8 @@ fn unhex(hex: &str) -> Option<Vec<u8>> {
 }
 
 const VERSION: &str = "g1";
+/// How tokens of a secret begin. Those of v1 peers do not.
+const SIGNED: &str = "g1.";
 /// How long a token is good for, before and after its time: as far as clocks may be apart.
 const LIFETIME_SECS: u64 = 300;
 

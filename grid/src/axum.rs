@@ -50,13 +50,13 @@ async fn upgrade(State(node): State<Arc<Node>>, mut request: Request) -> Respons
     };
     // HTTP/2 connections cannot be upgraded like this.
     let Some(upgraded) = upgraded else { return status(StatusCode::UPGRADE_REQUIRED) };
-    let (Ok(permit), false) = (node.try_handshake(), node.shared.closing.is_cancelled()) else {
+    let (Some(handshake), false) = (node.handshakes.try_begin(), node.shared.closing.is_cancelled()) else {
         return status(StatusCode::SERVICE_UNAVAILABLE);
     };
     let tasks = node.shared.tasks.clone();
     tasks.spawn(async move {
         let upgraded = async { upgraded.await.map(|io| Box::new(TokioIo::new(io)) as BoxIo) };
-        node.accept_upgraded(upgraded, permit).await;
+        node.accept_upgraded(upgraded, handshake).await;
     });
     response.map(|()| Body::empty())
 }

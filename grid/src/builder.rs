@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::future::{Future, IntoFuture, ready};
+use std::future::{Future, IntoFuture};
 use std::net::TcpListener as StdTcpListener;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
-use crate::auth::{SharedSecret, TokenSource, TokenValidator};
+use crate::auth::{Auth, SharedSecret};
 use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::context::Context;
@@ -35,8 +35,7 @@ struct Common {
     route: Box<str>,
     limits: Limits,
     timeouts: Timeouts,
-    token_source: TokenSource,
-    token_validator: TokenValidator,
+    auth: Auth,
     connector: Option<Arc<dyn Connector>>,
     clock: Clock,
     tls: Option<Tls>,
@@ -51,8 +50,7 @@ impl Common {
             route: "/grid/v1".into(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
-            token_source: Arc::new(|_| Box::pin(ready(String::new()))),
-            token_validator: Arc::new(|_| Box::pin(ready(Ok(())))),
+            auth: Auth::default(),
             connector: None,
             clock: Clock::default(),
             tls: None,
@@ -70,12 +68,12 @@ impl Common {
         }
     }
 
-    fn shared_secret(&mut self, secret: &[u8]) {
-        let secret = SharedSecret::new(secret);
-        let (source, own, clock) = (secret.clone(), Arc::clone(&self.name), self.clock.clone());
-        self.token_source = Arc::new(move |dialled| Box::pin(ready(source.token(&own, dialled, clock.now()))));
-        let (own, clock) = (Arc::clone(&self.name), self.clock.clone());
-        self.token_validator = Arc::new(move |claim| Box::pin(ready(secret.validate(&claim, &own, clock.now()))));
+    /// A secret that is none is a mistake, of an environment without its variable as a rule.
+    fn secret(&mut self, secret: &[u8]) -> SharedSecret {
+        if secret.is_empty() {
+            self.register(|_| Err(StartError::EmptySecret));
+        }
+        SharedSecret::new(secret)
     }
 
     #[cfg(feature = "sim")]
@@ -85,19 +83,7 @@ impl Common {
     }
 
     fn settings(self, guests: Guests, remotes: &BTreeSet<Arc<str>>) -> Result<(Settings, Registry), StartError> {
-        let Self {
-            name,
-            route,
-            limits,
-            timeouts,
-            token_source,
-            token_validator,
-            connector,
-            clock,
-            tls,
-            middleware,
-            registry,
-        } = self;
+        let Self { name, route, limits, timeouts, auth, connector, clock, tls, middleware, registry } = self;
         for remote in remotes {
             let parsed = parse_name(remote)?;
             if connector.is_none() && tls.is_none() && parsed.scheme == Scheme::Https {
@@ -111,6 +97,7 @@ impl Common {
         timeouts.validate()?;
         Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let connector = connector.unwrap_or_else(|| Arc::new(Tcp));
+        let (token_source, token_validator) = auth.into_parts(&name, &clock);
         let settings = Settings {
             name,
             route,
@@ -180,12 +167,16 @@ macro_rules! common_settings {
 
         /// Lets in only those who know the same secret, and introduces itself with it.
         ///
-        /// The secret is not sent: tokens are signed with it, and are good for five minutes, for one name and for the node that
-        /// is dialled; that of a guest for all nodes. Who reads one off the wire can use it for that long. Only the dialling side proves
-        /// itself: a node serves whoever answers at the address of a peer. Where that is not known to be the peer, use TLS (feature
-        /// `tls`).
+        /// **Who knows it may go by the name of any node.** Give guests one of their own by
+        /// [`guest_secret`](ManagerBuilder::guest_secret), or use TLS (feature `tls`), where names are proven.
+        ///
+        /// The secret is not sent: tokens are signed with it, and are good for five minutes before and after their time, for one
+        /// name and for the node that is dialled; that of a guest for all nodes. Who reads one off the wire can use it for that long, and
+        /// can try secrets at it: take 128 random bits, not a word. Only the dialling side proves itself: a node serves whoever answers
+        /// at the address of a peer, but with TLS. A node that has a secret refuses all who have none, and one that has none refuses
+        /// tokens that were signed with one.
         pub fn shared_secret(mut self, secret: impl AsRef<[u8]>) -> Self {
-            self.common.shared_secret(secret.as_ref());
+            self.common.auth.secret = Some(self.common.secret(secret.as_ref()));
             self
         }
 
@@ -196,7 +187,7 @@ macro_rules! common_settings {
         where
             F: Future<Output = String> + Send + 'static,
         {
-            self.common.token_source = Arc::new(move |name| Box::pin(source(name)));
+            self.common.auth.source = Some(Arc::new(move |name| Box::pin(source(name))));
             self
         }
 
@@ -247,6 +238,7 @@ pub struct ManagerBuilder {
     common: Common,
     peers: BTreeSet<Arc<str>>,
     guests: Guests,
+    guest_handlers: BTreeSet<HandlerId>,
     listen: Option<Listen>,
 }
 
@@ -257,7 +249,13 @@ enum Listen {
 
 impl ManagerBuilder {
     pub(crate) fn new(name: Arc<str>) -> Self {
-        Self { common: Common::new(name), peers: BTreeSet::new(), guests: Guests::default(), listen: None }
+        Self {
+            common: Common::new(name),
+            peers: BTreeSet::new(),
+            guests: Guests::default(),
+            guest_handlers: BTreeSet::new(),
+            listen: None,
+        }
     }
 
     /// The names of the other nodes. All nodes may be given the same list: the own name in it is passed over.
@@ -266,20 +264,34 @@ impl ManagerBuilder {
         self
     }
 
-    /// Lets processes outside the mesh connect, by [`grid::connect`](crate::connect). A guest passes the same check of
-    /// its token as a peer, and may then call all that is served.
-    pub fn allow_guests(mut self) -> Self {
+    /// Lets processes outside the mesh connect, by [`grid::connect`](crate::connect), and call these handlers and no others, also
+    /// under subroutes: `[HelloClient::GREET]`, or all of a service by
+    /// [`ServiceDescription::handler_ids`](crate::ServiceDescription::handler_ids). May be given several times. What depends on more than
+    /// the handler is for a [`Middleware`].
+    ///
+    /// A guest passes the same check of its token as a peer, but for [`guest_secret`](Self::guest_secret). A node may call its guests,
+    /// whatever they may call.
+    pub fn allow_guests(mut self, handlers: impl IntoIterator<Item = HandlerId>) -> Self {
         self.guests = Guests::Allowed;
+        self.guest_handlers.extend(handlers);
         self
     }
 
-    /// Judges the tokens with which others introduce themselves. The error is told to them. It has what is left of
-    /// [`Timeouts::handshake`]; if it panics, the connection is closed. Default: every token is good.
+    /// Another secret for guests: who introduces himself as a guest, by [`Connect::shared_secret`], must know this one, and who does
+    /// cannot go by the name of a node. Default: that of [`shared_secret`](Self::shared_secret).
+    pub fn guest_secret(mut self, secret: impl AsRef<[u8]>) -> Self {
+        self.common.auth.guest_secret = Some(self.common.secret(secret.as_ref()));
+        self
+    }
+
+    /// Judges those who introduce themselves, by their names and tokens, beside [`shared_secret`](Self::shared_secret) if there is
+    /// one, which has judged them before. The error is told to them and logged, so the token must not be in it. It has what is left of
+    /// [`Timeouts::handshake`]; if it panics, the caller is rejected. Default: every token is good that no secret has signed.
     pub fn token_validator<F>(mut self, validate: impl Fn(Claim) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<(), String>> + Send + 'static,
     {
-        self.common.token_validator = Arc::new(move |claim| Box::pin(validate(claim)));
+        self.common.auth.validator = Some(Arc::new(move |claim| Box::pin(validate(claim))));
         self
     }
 
@@ -310,6 +322,13 @@ impl ManagerBuilder {
     /// What cannot be built, or an address that cannot be had.
     pub async fn start(mut self) -> Result<Manager, StartError> {
         let listen = self.listen.take();
+        // Elsewhere, TLS may be spoken by something before it.
+        if listen.is_none() && self.common.connector.is_none() && self.common.tls.is_none() {
+            let name = &self.common.name;
+            if parse_name(name)?.scheme == Scheme::Https {
+                return Err(StartError::NoTls((&**name).into()));
+            }
+        }
         let node = self.node()?;
         let listener = bind(listen, &node.shared.settings).await?;
         node.dial_peers();
@@ -333,11 +352,20 @@ impl ManagerBuilder {
     /// The node, which does nothing yet.
     fn node(mut self) -> Result<Node, StartError> {
         let name = parse_name(&self.common.name)?;
-        if name.scheme == Scheme::Https && self.common.tls.as_ref().is_some_and(|tls| !tls.has_identity()) {
-            return Err(StartError::NoIdentity((&*self.common.name).into()));
+        if let Some(tls) = &self.common.tls {
+            match name.scheme {
+                Scheme::Https if !tls.has_identity() => {
+                    return Err(StartError::NoIdentity((&*self.common.name).into()));
+                }
+                Scheme::Http if tls.requires_identity() => {
+                    return Err(StartError::IdentityWithoutTls((&*self.common.name).into()));
+                }
+                Scheme::Https | Scheme::Http => {}
+            }
         }
         self.peers.remove(&self.common.name);
-        let (settings, registry) = self.common.settings(self.guests, &self.peers)?;
+        let (settings, mut registry) = self.common.settings(self.guests, &self.peers)?;
+        registry.allow_guests(&self.guest_handlers)?;
         Ok(Node::new(settings, registry, self.peers))
     }
 }

@@ -26,6 +26,13 @@ pub struct ServiceDescription {
     pub methods: &'static [MethodDescription],
 }
 
+impl ServiceDescription {
+    /// The ids of the handlers of all methods.
+    pub fn handler_ids(&self) -> impl Iterator<Item = HandlerId> + use<> {
+        self.methods.iter().map(|method| method.id)
+    }
+}
+
 /// A method of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MethodDescription {

@@ -269,6 +269,15 @@ pub enum StartError {
     /// A node with this name must show a certificate, and has none: see `Tls::identity`.
     #[error("{0} needs a certificate to show, and was given none")]
     NoIdentity(Box<str>),
+    /// Certificates are to be required of others (`Tls::require_identity`), by a node that speaks no TLS with them.
+    #[error("{0} is to require certificates and speaks no TLS: begin its name with https://")]
+    IdentityWithoutTls(Box<str>),
+    /// A shared secret of no bytes.
+    #[error("the shared secret is empty")]
+    EmptySecret,
+    /// Guests may call what is not there.
+    #[error("guests are allowed to call handler {0}, and nothing is served under it")]
+    NotServed(HandlerId),
     /// Not called inside a tokio runtime.
     #[error("a node must be started inside a tokio runtime")]
     NoRuntime,

@@ -20,7 +20,7 @@ use crate::inbound::Inbound;
 use crate::outbound::Outbound;
 use crate::outcome::Faults;
 use crate::proto::Reply;
-use crate::rt::{Answer, Failure, Handler, Kind, Pace, Registry, Serving};
+use crate::rt::{Answer, Failure, Guests, Handler, Kind, Pace, Registry, Serving};
 use crate::spare;
 use crate::types::Encodes;
 use crate::windows::Windows;
@@ -228,6 +228,7 @@ pub(crate) fn register<S: Service>(
             subroute: subroute.clone(),
             detach: method.detach,
             pace: Pace::default(),
+            guests: Guests::default(),
             kind: method.kind.windows().map_or(Kind::Single, |windows| Kind::Stream(windows.clamped())),
             serve: Box::new(move |request| {
                 let (context, payload, half) = Context::new(request);
@@ -254,6 +255,7 @@ where
         detach: false,
         kind: Kind::Single,
         pace: Pace::default(),
+        guests: Guests::default(),
         serve: Box::new(move |request| {
             let (context, payload, _) = Context::new(request);
             let answer = handler(context, payload);
@@ -288,6 +290,7 @@ where
         detach: false,
         kind: Kind::Stream(windows.clamped()),
         pace: Pace::default(),
+        guests: Guests::default(),
         serve: Box::new(move |request| {
             let (context, payload, half) = Context::new(request);
             let Some(half) = half else { unreachable!("only streams reach the handler of a stream") };

@@ -20,7 +20,7 @@
 //! # let listener = TcpListener::bind("127.0.0.1:0")?;
 //! # let url = format!("http://{}", listener.local_addr()?);
 //! # let url = url.as_str();
-//! let node = grid::Manager::builder(url).allow_guests().serve(HelloServer::new(Greeter));
+//! let node = grid::Manager::builder(url).allow_guests([HelloClient::GREET]).serve(HelloServer::new(Greeter));
 //! # let node = node.listener(listener);
 //! let node = node.start().await?;
 //!
@@ -85,7 +85,7 @@
 //! metadata: for rights, rates, logs and measures, which the example `guarded` shows.
 //!
 //! **Guests.** [`grid::connect`](connect) connects a process that is no node of the mesh: a client, a job, a test. The
-//! node must [`allow_guests`](ManagerBuilder::allow_guests), and the guest know the same secret. It can serve, too, and be
+//! node must [`allow_guests`](ManagerBuilder::allow_guests), who may call what it lists, and the guest know its secret. It can serve, too, and be
 //! called back: `grid::connect(url).shared_secret(secret).serve(ProgressServer::new(printer)).await?`.
 //!
 //! **Leaving.** [`Manager::shutdown`] refuses new calls, tells the peers, waits for running calls for up to

@@ -97,7 +97,7 @@ impl Manager {
         let node = self.node();
         NodeStats {
             guests: node.guests_held(),
-            handshakes: node.handshakes_in_progress(),
+            handshakes: node.handshakes.in_progress(),
             calls_in: node.links().iter().map(|link| link.running.len()).sum(),
             limit_hits: node.shared.hits.read(),
         }

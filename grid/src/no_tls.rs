@@ -12,6 +12,10 @@ impl Tls {
         match *self {}
     }
 
+    pub(crate) fn requires_identity(&self) -> bool {
+        match *self {}
+    }
+
     pub(crate) async fn connect(&self, _host: &str, _io: BoxIo) -> io::Result<BoxIo> {
         match *self {}
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio_rustls::rustls::client::verify_server_name;
+use tokio_rustls::rustls::client::{Resumption, verify_server_name};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -92,7 +92,8 @@ impl Tls {
     /// Shows this certificate to others, in PEM with those that lead from it to a root, and proves by the key, in PEM
     /// (PKCS #8, PKCS #1 or SEC 1), that it is its own. A node with an `https://` name needs one; a guest may have one.
     ///
-    /// The certificate must be for the host of the node's name, and for use by servers and clients both, since either side dials.
+    /// The certificate must be for the host of the node's name, and for use by servers and clients both, since either side dials. It does
+    /// not tell ports apart, and one for `*.example` is for all hosts there: whoever has its key may be any node on them.
     ///
     /// # Errors
     /// One of them cannot be read, or the key is not that of the certificate.
@@ -104,10 +105,12 @@ impl Tls {
     }
 
     /// Lets in only those who show a certificate (mutual TLS). Then the names of all callers are proven: that of a node is of
-    /// the host for which its certificate is, and that of a guest begins with the first name of a host in its certificate, if it has one.
+    /// the host for which its certificate is, and that of a guest begins with the first name of one host in its certificate; a guest whose
+    /// certificate has none is refused.
     ///
-    /// It counts for a node whose own name begins with `https://`, at its listener and at [`Manager::accept`](crate::Manager::accept).
-    /// The TLS around a router (feature `axum`) is the router's.
+    /// It is for a node whose own name begins with `https://`, at its listener and at [`Manager::accept`](crate::Manager::accept); another
+    /// one cannot be built with it. The TLS around a router (feature `axum`) is the router's, which shows no certificates to the node: it
+    /// lets nobody in there.
     ///
     /// # Errors
     /// As [`identity`](Self::identity).
@@ -118,10 +121,21 @@ impl Tls {
     }
 
     /// Takes the place of what this and its clones held, for handshakes that begin from now on: a renewed certificate, other
-    /// roots. Links that are up stay up.
-    pub fn replace(&self, new: &Self) {
-        let new = new.config();
-        *self.lock() = new;
+    /// roots. Whether others must have a certificate stays as it was. Links that are up stay up, also those of whom is trusted no
+    /// more.
+    ///
+    /// # Errors
+    /// There was a certificate of its own, and there is none in the new one. Nothing is changed then.
+    pub fn replace(&self, new: &Self) -> Result<(), TlsError> {
+        const WHAT: &str = "the replacement";
+        let (old, new) = (self.config(), new.config());
+        let identity = new.identity.as_ref().map(Identity::duplicate);
+        if identity.is_none() && old.identity.is_some() {
+            return Err(unusable(WHAT, &"it has no certificate of its own, as what it replaces has"));
+        }
+        let made = Self::make(Arc::clone(&new.roots), identity, old.demand)?;
+        *self.lock() = made.config();
+        Ok(())
     }
 
     fn make(roots: Arc<RootCertStore>, identity: Option<Identity>, demand: Demand) -> Result<Self, TlsError> {
@@ -134,6 +148,10 @@ impl Tls {
         };
         let config = Config { roots, identity, demand, dialling, accepting };
         Ok(Self { current: Arc::new(Mutex::new(Arc::new(config))) })
+    }
+
+    pub(crate) fn requires_identity(&self) -> bool {
+        self.config().demand == Demand::Required
     }
 
     /// Whether it has what an accepting side needs.
@@ -196,6 +214,7 @@ fn dialling(
         None => config.with_no_client_auth(),
     };
     config.alpn_protocols = vec![HTTP.into()];
+    config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
 }
 
@@ -217,6 +236,8 @@ fn accepting(
         .and_then(|config| config.with_client_cert_verifier(verifier).with_single_cert(chain, key));
     let mut config = config.map_err(|error| unusable("the certificate with this key", &error))?;
     config.alpn_protocols = vec![HTTP.into()];
+    // Who resumes a session is not asked for a certificate again, though its time may be over by then.
+    config.send_tls13_tickets = 0;
     Ok(Arc::new(config))
 }
 
@@ -250,10 +271,10 @@ impl Certificate {
         verify_server_name(&certificate, &host).is_ok()
     }
 
-    /// The first name of a host in it.
+    /// The first name in it that is of one host.
     pub(crate) fn name(&self) -> Option<String> {
         let certificate = webpki::EndEntityCert::try_from(&self.0).ok()?;
-        certificate.valid_dns_names().next().map(str::to_owned)
+        certificate.valid_dns_names().find(|name| !name.starts_with('*')).map(str::to_ascii_lowercase)
     }
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use grid::{CallError, ConnectError, Connection, Context, LinkError, Manager, ManagerBuilder, RemoteError, State};
+use grid::{
+    CallError, ConnectError, Connection, Context, LinkError, Manager, ManagerBuilder, RefusalReason, RemoteError, State,
+};
 use grid_tests::memory::{Network, settle, within};
 use grid_tests::mesh::{Place, soon};
 use grid_tests::probe::{ECHO, HANG, Probe, echo};
@@ -24,9 +26,11 @@ type Kept = Arc<Mutex<Option<Connection>>>;
 
 /// A node that lets guests in, at [`URL`].
 fn node(network: &Network, with: impl FnOnce(ManagerBuilder) -> ManagerBuilder) -> Manager {
-    let builder = echo(network.builder(URL)).allow_guests().single(BACK, |cx: Context, payload: Bytes| async move {
-        Ok::<_, RemoteError>(cx.connection().single(ECHO, payload).await?)
-    });
+    let builder = echo(network.builder(URL))
+        .allow_guests([ECHO, BACK].map(Into::into))
+        .single(BACK, |cx: Context, payload: Bytes| async move {
+            Ok::<_, RemoteError>(cx.connection().single(ECHO, payload).await?)
+        });
     let node = with(builder).build().expect("it starts");
     network.add(&node);
     node
@@ -44,7 +48,7 @@ async fn connected(network: &Network) -> Connection {
 fn keep(kept: &Kept) -> impl FnOnce(ManagerBuilder) -> ManagerBuilder + use<> {
     let kept = Arc::clone(kept);
     move |builder| {
-        builder.single(KEEP, move |cx: Context, payload: Bytes| {
+        builder.allow_guests([KEEP.into()]).single(KEEP, move |cx: Context, payload: Bytes| {
             *kept.lock().unwrap() = Some(cx.connection());
             async { Ok(payload) }
         })
@@ -130,7 +134,7 @@ async fn a_guest_reconnects() {
 async fn the_connection_of_a_guest_ends_with_its_last_handle() {
     let network = Network::default();
     let (probe, kept) = (Probe::default(), Kept::default());
-    let _node = node(&network, |builder| keep(&kept)(probe.hang(builder)));
+    let _node = node(&network, |builder| keep(&kept)(probe.hang(builder).allow_guests([HANG.into()])));
     let metrics = Handle::current().metrics();
     let before = metrics.num_alive_tasks();
     let connection = connected(&network).await;
@@ -240,7 +244,7 @@ async fn many_guests_that_come_and_go_are_not_counted() {
 async fn a_guest_is_told_of_a_drain_and_that_its_node_is_gone() {
     let network = Network::default();
     let probe = Probe::default();
-    let node = node(&network, |builder| probe.hang(builder));
+    let node = node(&network, |builder| probe.hang(builder).allow_guests([HANG.into()]));
     let connection = connected(&network).await;
     let call = tokio::spawn(connection.single(HANG, "").into_future());
     settle().await;
@@ -254,11 +258,29 @@ async fn a_guest_is_told_of_a_drain_and_that_its_node_is_gone() {
     assert!(matches!(connection.state(), State::Disconnected(_)));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_guest_calls_what_it_is_allowed_to_call_and_nothing_else() {
+    let network = Network::default();
+    let probe = Probe::default();
+    let node = node(&network, |builder| probe.hang(builder).stream(KEEP, 1, |_, _, _, _| async { Ok(()) }));
+    let connection = connected(&network).await;
+    let forbidden = |error| match error {
+        CallError::Refused(refusal) => (refusal.reason(), refusal.message().to_owned()),
+        other => panic!("not refused: {other:?}"),
+    };
+    let hang = within(connection.single(HANG, "")).await.expect_err("it is not for guests");
+    assert_eq!(forbidden(hang), (RefusalReason::Forbidden, "raw handler 11 is not for guests".into()));
+    let keep = within(connection.stream(KEEP, 1, "")).await.expect_err("it is not for guests");
+    assert_eq!(forbidden(keep), (RefusalReason::Forbidden, "raw stream handler 21 is not for guests".into()));
+    assert_eq!((probe.visits().started, node.stats().calls_in), (0, 0));
+    assert_eq!(connection.single(ECHO, "x").await, Ok(Bytes::from("x")));
+}
+
 /// Over sockets, where a guest needs no connector.
 #[tokio::test]
 async fn a_guest_connects_over_a_socket() {
     let place = Place::new();
-    let _node = echo(place.builder()).allow_guests().start().await.expect("it starts");
+    let _node = echo(place.builder()).allow_guests([ECHO.into()]).start().await.expect("it starts");
     let connection = soon(grid::connect(place.name.clone()).into_future()).await.expect("it is let in");
     assert_eq!(soon(connection.single(ECHO, "x").into_future()).await, Ok(Bytes::from("x")));
 }

@@ -129,7 +129,7 @@ async fn calls_of_all_kinds_lost_links_and_guests_leave_nothing() {
     let network = Network::default();
     let small = |left: ManagerBuilder| serve(left).limits(|limits| limits.outbox_bytes_max = LINK_BYTES);
     // Names of guests that left are kept until there are as many as there may be guests.
-    let few = |right: ManagerBuilder| serve(right).allow_guests().limits(|limits| limits.guests_max = 16);
+    let few = |right: ManagerBuilder| serve(right).allow_guests([ECHO.into()]).limits(|limits| limits.guests_max = 16);
     let (left, right) = network.pair(small, few).await;
 
     many(&only(&left), 5_000).await;

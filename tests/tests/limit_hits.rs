@@ -183,7 +183,7 @@ async fn room_that_had_to_be_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn guests_and_handshakes() {
     let network = Network::default();
-    let node = serve(network.builder("http://a:1")).allow_guests();
+    let node = serve(network.builder("http://a:1")).allow_guests([]);
     let node = node.limits(|limits| (limits.guests_max, limits.handshakes_max) = (1, 1)).build().expect("it starts");
     network.add(&node);
     let connect = || grid::connect("http://a:1").connector(network.clone());

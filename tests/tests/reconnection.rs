@@ -177,7 +177,7 @@ async fn a_peer_that_is_away_is_dialled_every_one_to_two_seconds_for_ever() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_that_is_dropped_does_not_dial_again() {
     let network = Network::default();
-    let node = network.builder("http://node:1").allow_guests().build().expect("it starts");
+    let node = network.builder("http://node:1").allow_guests([]).build().expect("it starts");
     network.add(&node);
     for dialled in 1..=200 {
         let guest = grid::connect("http://node:1").connector(network.clone()).await.expect("it connects");

@@ -225,11 +225,35 @@ async fn a_peer_that_a_node_was_not_built_with_is_unknown() {
     assert_eq!(only(&node).remote(), "http://127.0.0.1:2");
 }
 
+#[tokio::test]
+async fn a_secret_of_no_bytes_is_an_error() {
+    assert_eq!(text(node().shared_secret("")), "the shared secret is empty");
+    assert_eq!(text(node().guest_secret("")), "the shared secret is empty");
+    let guest = grid::connect(NAME).shared_secret("").await.expect_err("it has no secret");
+    assert_eq!(guest, ConnectError::Start(StartError::EmptySecret));
+}
+
+#[tokio::test]
+async fn guests_cannot_be_allowed_what_is_not_served() {
+    let message = "guests are allowed to call handler 9, and nothing is served under it";
+    assert_eq!(text(echo(node()).allow_guests([9_u8.into()])), message);
+    assert_eq!(text(node().serve(DiskServer::new(Device)).allow_guests([9_u8.into(), DiskClient::NAME])), message);
+    assert!(node().serve_at("a", DiskServer::new(Device)).allow_guests([DiskClient::NAME]).build().is_ok());
+}
+
+/// Behind something that speaks TLS it is told where to listen.
+#[tokio::test]
+async fn an_https_node_without_certificates_does_not_listen_at_its_name() {
+    let error = Manager::builder("https://127.0.0.1:1").start().await.expect_err("it would listen in the clear");
+    assert_eq!(error, StartError::NoTls("https://127.0.0.1:1".into()));
+    assert!(Manager::builder("https://127.0.0.1:1").listen("127.0.0.1:0").start().await.is_ok());
+}
+
 /// A node at a port that was free a moment ago, made by `build` from its URL.
 async fn started(build: impl Fn(&str) -> ManagerBuilder) -> (Manager, String) {
     for _ in 0..20 {
         let url = Place::new().name;
-        match build(&url).allow_guests().start().await {
+        match build(&url).allow_guests([]).start().await {
             Ok(node) => return (node, url),
             Err(StartError::Bind { .. }) => {}
             Err(error) => panic!("{error}"),

@@ -1,15 +1,25 @@
 //! Nodes and guests over TLS, with certificates that are made here. Under virtual time.
 
-use std::future::IntoFuture;
+use std::future::{Future, IntoFuture};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use grid::{ConnectError, Connection, Context, LinkError, Manager, ManagerBuilder, StartError, State, Tls, TlsError};
+use grid::{
+    BoxIo, ConnectError, Connection, Connector, Context, LinkError, Manager, ManagerBuilder, StartError, State, Tls,
+    TlsError,
+};
 use grid_tests::log::Log;
 use grid_tests::memory::{Network, dials, within};
 use grid_tests::probe::{ECHO, echo};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use tokio::time::{Instant, sleep};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tracing::Level;
 
 /// The one of the two that dials the other comes first.
@@ -32,6 +42,15 @@ impl Authority {
     /// Trusts what this one has signed, and has no certificate.
     fn stranger(&self) -> Tls {
         Tls::new(self.0.pem()).unwrap()
+    }
+
+    /// The same without a [`Tls`] of grid.
+    fn unproven(&self) -> TlsConnector {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.0.der().clone()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let config = config.with_safe_default_protocol_versions().unwrap();
+        TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
     }
 
     /// Trusts what this one has signed, as a host of this name.
@@ -57,7 +76,7 @@ fn host(name: &str) -> &str {
 
 fn who(builder: ManagerBuilder) -> ManagerBuilder {
     let name = |cx: Context, _: Bytes| async move { Ok(Bytes::copy_from_slice(cx.caller().as_bytes())) };
-    echo(builder).allow_guests().single(WHO, name)
+    echo(builder).allow_guests([ECHO, WHO].map(Into::into)).single(WHO, name)
 }
 
 /// Nodes of these names with these certificates; the first dials the second.
@@ -215,7 +234,7 @@ async fn certificates_are_replaced_without_a_restart_and_links_stay() {
     let _node = lone(&network, tls.clone());
     let guest = |tls| grid::connect(name).connector(network.clone()).tls(tls).into_future();
     let old = within(guest(before.stranger())).await.expect("it is let in");
-    tls.replace(&after.host(host(name)));
+    tls.replace(&after.host(host(name))).expect("it has a certificate");
     assert!(within(guest(before.stranger())).await.is_err());
     let new = within(guest(after.stranger())).await.expect("it is let in");
     for guest in [old, new] {
@@ -255,4 +274,72 @@ async fn what_cannot_be_used_is_an_error_that_says_what() {
     assert_eq!(no_identity, Err(StartError::NoIdentity(name.into())));
     let no_tls = Manager::builder("http://a:1").peers([name]).build().map(drop);
     assert_eq!(no_tls, Err(StartError::NoTls(name.into())));
+}
+
+/// Speaks TLS over a network, and shows nothing of itself.
+struct Unproven(Network, TlsConnector);
+
+impl Connector for Unproven {
+    fn connect<'a>(&'a self, name: &'a str) -> Pin<Box<dyn Future<Output = io::Result<BoxIo>> + Send + 'a>> {
+        Box::pin(async move {
+            let host = ServerName::try_from(host(name).to_owned()).map_err(io::Error::other)?;
+            let io = self.1.connect(host, self.0.connect(name).await?).await?;
+            Ok(Box::new(io) as BoxIo)
+        })
+    }
+}
+
+/// Whoever can reach a node may dial it; with a name that begins with `https://` it must prove that.
+#[tokio::test(start_paused = true)]
+async fn who_shows_no_certificate_cannot_go_by_the_name_of_a_node() {
+    let (network, authority) = (Network::default(), Authority::new());
+    let [dialling, dialled] = names();
+    let node = who(network.builder(dialled)).peers([dialling]).tls(authority.host(host(dialled)));
+    let node = node.build().expect("it starts");
+    network.add(&node);
+    // It speaks TLS in its connector, and shows nothing there.
+    let bare = Unproven(network.clone(), authority.unproven());
+    let thief = who(Manager::builder(dialling)).connector(bare).peers([dialled]).build().expect("it starts");
+    let why = failure(&thief).await;
+    assert_eq!(why, LinkError::Rejected(format!("{dialling} must show a certificate").into()));
+    assert!(connection(&node).stats().bytes_in == 0, "it was never attached");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replacement_keeps_the_demand_and_must_have_a_certificate() {
+    let (network, authority) = (Network::default(), Authority::new());
+    let name = names()[1];
+    let tls = authority.host(host(name)).require_identity().expect("it has a certificate");
+    let _node = lone(&network, tls.clone());
+    tls.replace(&authority.host(host(name))).expect("it has a certificate");
+    let guest = |tls| grid::connect(name).connector(network.clone()).tls(tls).into_future();
+    assert!(within(guest(authority.stranger())).await.is_err(), "certificates are required as before");
+    within(guest(authority.host("billing.example"))).await.expect("it has one");
+    let error = tls.replace(&authority.stranger()).expect_err("it has none of its own");
+    assert!(error.to_string().starts_with("the replacement cannot be used: "), "{error}");
+    within(guest(authority.host("billing.example"))).await.expect("nothing has changed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn certificates_cannot_be_required_by_who_speaks_no_tls() {
+    let tls = Authority::new().host("a.example").require_identity().expect("it has a certificate");
+    let error = Manager::builder("http://a.example:1").tls(tls).build().expect_err("it would require nothing");
+    assert_eq!(error, StartError::IdentityWithoutTls("http://a.example:1".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_is_called_by_one_host_in_lower_case_or_refused_where_names_are_required() {
+    let (network, authority) = (Network::default(), Authority::new());
+    let name = names()[1];
+    let _node = lone(&network, authority.host(host(name)).require_identity().expect("it has a certificate"));
+    let guest = |names: &[&str]| {
+        let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+        let tls = authority.host_with(CertificateParams::new(names).unwrap());
+        grid::connect(name).connector(network.clone()).tls(tls).into_future()
+    };
+    let many = within(guest(&["*.corp.example", "Billing.Example"])).await.expect("it is let in");
+    assert!(caller(&many).await.starts_with("guest://billing.example/"));
+    let nameless = within(guest(&["10.0.0.1"])).await.expect_err("it has no name");
+    let why = LinkError::Rejected("the certificate that was shown has no name of a host".into());
+    assert_eq!(nameless, ConnectError::Link(why));
 }

@@ -98,9 +98,9 @@ async fn a_source_that_panics_fails_its_attempt_and_is_asked_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_validator_that_panics_closes_that_connection_and_no_other() {
+async fn a_validator_that_panics_rejects_that_one_and_no_other() {
     let network = Network::default();
-    let node = echo(network.builder("http://node:1")).allow_guests().token_validator(|claim| async move {
+    let node = echo(network.builder("http://node:1")).allow_guests([ECHO.into()]).token_validator(|claim| async move {
         assert!(&*claim.token != "bad", "a bug in the validator");
         Ok(())
     });
@@ -111,7 +111,8 @@ async fn a_validator_that_panics_closes_that_connection_and_no_other() {
         guest.token_source(move |_| std::future::ready(token.to_owned())).into_future()
     };
     let good = within(guest("good")).await.expect("it is let in");
-    assert!(matches!(within(guest("bad")).await, Err(ConnectError::Link(LinkError::Closed(_)))));
+    let why = LinkError::Rejected("auth token: the token validator panicked".into());
+    assert_eq!(within(guest("bad")).await.map(|_| ()), Err(ConnectError::Link(why)));
     within(good.single(ECHO, "x").into_future()).await.expect("it goes on");
     within(guest("good")).await.expect("it is let in");
 }
@@ -147,4 +148,70 @@ async fn a_token_of_a_shared_secret_is_of_no_use_at_another_node() {
     let thief = network.builder(&dialling).peers([&*third]).token_source(replay).build().expect("it starts");
     let why = failure(&thief).await;
     assert!(why.to_string().contains("or for another node"), "{why}");
+}
+
+/// A node that lets guests call [`ECHO`], with what is given to its builder.
+fn open_to_guests(network: &Network, with: impl FnOnce(ManagerBuilder) -> ManagerBuilder) -> Manager {
+    let node = with(echo(network.builder("http://node:1")).allow_guests([ECHO.into()])).build().expect("it starts");
+    network.add(&node);
+    node
+}
+
+async fn guest_with(network: &Network, secret: &str) -> Result<(), String> {
+    let guest = grid::connect("http://node:1").connector(network.clone()).shared_secret(secret);
+    within(guest).await.map(|_| ()).map_err(|error| error.to_string())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_validator_beside_a_secret_does_not_replace_it() {
+    for secret_first in [true, false] {
+        let network = Network::default();
+        let _node = open_to_guests(&network, |node| {
+            let judge = |claim: grid::Claim| async move {
+                assert!(claim.name.starts_with("guest://"));
+                Ok(())
+            };
+            match secret_first {
+                true => node.shared_secret("secret").token_validator(judge),
+                false => node.token_validator(judge).shared_secret("secret"),
+            }
+        });
+        let wrong = guest_with(&network, "another").await.expect_err("it is judged by the secret as well");
+        assert!(wrong.contains("signed with another secret"), "{wrong}");
+        assert_eq!(guest_with(&network, "secret").await, Ok(()));
+    }
+    let network = Network::default();
+    let refuse = |_| std::future::ready(Err("not today".to_owned()));
+    let _node = open_to_guests(&network, |node| node.shared_secret("secret").token_validator(refuse));
+    assert_eq!(guest_with(&network, "secret").await, Err("rejected: auth token: not today".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_only_the_dialling_side_has_is_told() {
+    let network = Network::default();
+    let _node = open_to_guests(&network, |node| node);
+    let told = "rejected: auth token: signed with a secret, and this node was given none";
+    assert_eq!(guest_with(&network, "secret").await, Err(told.into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_secret_of_guests_is_not_that_of_peers() {
+    let network = Network::default();
+    let (dialling, dialled) = names();
+    let both = |builder: ManagerBuilder| builder.shared_secret("of nodes").guest_secret("of guests");
+    let node = both(network.builder(&dialled)).peers([&*dialling]).allow_guests([]).build().expect("it starts");
+    network.add(&node);
+    let guest = |secret: &'static str| {
+        let guest = grid::connect(&*dialled).connector(network.clone()).shared_secret(secret);
+        async { within(guest).await.map(|_| ()).map_err(|error| error.to_string()) }
+    };
+    assert_eq!(guest("of guests").await, Ok(()));
+    assert!(guest("of nodes").await.expect_err("it is no guest's").contains("another secret"));
+
+    let false_node = network.builder(&dialling).shared_secret("of guests").peers([&*dialled]).build();
+    let false_node = false_node.expect("it starts");
+    assert!(failure(&false_node).await.to_string().contains("another secret"));
+    false_node.shutdown().await;
+    let true_node = both(network.builder(&dialling)).peers([&*dialled]).build().expect("it starts");
+    within(connection(&true_node).ready()).await.expect("it is let in");
 }

@@ -21,7 +21,8 @@ impl Grid {
     pub(crate) async fn start(window: u32) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let url = format!("http://{}", listener.local_addr()?);
-        let builder = Manager::builder(url.clone()).listener(listener).allow_guests();
+        let builder = Manager::builder(url.clone()).listener(listener);
+        let builder = builder.allow_guests([RESPONSES, REQUESTS, EXCHANGE].map(Into::into));
         let node = serve_streams(builder, window).start().await?;
         Ok(Self { connection: grid::connect(url).await?, window, _node: node })
     }

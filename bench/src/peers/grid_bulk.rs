@@ -57,6 +57,7 @@ pub(super) fn serve(builder: ManagerBuilder) -> ManagerBuilder {
             }
             Ok(outbound.send(Bytes::new()).await?)
         })
+        .allow_guests([HOLD, DOWNLOAD, UPLOAD].map(Into::into))
 }
 
 const HOLD: u8 = 2;

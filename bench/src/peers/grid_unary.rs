@@ -45,7 +45,7 @@ impl Echo for Grid {
 
 /// Adds the server's side.
 pub(super) fn serve_typed(builder: ManagerBuilder) -> ManagerBuilder {
-    builder.serve(ServiceServer::new(Server))
+    builder.serve(ServiceServer::new(Server)).allow_guests([ServiceClient::ECHO])
 }
 
 struct Server;
@@ -66,7 +66,8 @@ impl Echo for GridBytes {
     type Answer = Bytes;
 
     async fn serve() -> Result<SocketAddr> {
-        start(|builder| grid_bulk::serve(builder.single(ECHO, async |_, payload: Bytes| Ok::<_, RemoteError>(payload))))
+        let echo = async |_, payload: Bytes| Ok::<_, RemoteError>(payload);
+        start(move |builder| grid_bulk::serve(builder.single(ECHO, echo).allow_guests([ECHO.into()])))
             .await
     }
 
@@ -83,7 +84,7 @@ impl Echo for GridBytes {
 async fn start(serve: impl FnOnce(ManagerBuilder) -> ManagerBuilder) -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
-    let builder = Manager::builder(format!("http://{address}")).listener(listener).allow_guests();
+    let builder = Manager::builder(format!("http://{address}")).listener(listener);
     let node = serve(builder).start().await?;
     tokio::spawn(async move { node.closed().await });
     Ok(address)

@@ -50,7 +50,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let name = format!("http://{}", listener.local_addr()?);
     let node = Manager::builder(name.as_str())
         .listener(listener)
-        .allow_guests()
+        .allow_guests([JobsClient::ADD_UP])
         .shared_secret("callback example")
         .serve(JobsServer::new(Adder))
         .start()

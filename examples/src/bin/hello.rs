@@ -16,7 +16,7 @@ impl Hello for Greeter {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let node = grid::Manager::builder("http://127.0.0.1:9000").serve(HelloServer::new(Greeter));
-    let _node = node.allow_guests().start().await?;
+    let _node = node.allow_guests([HelloClient::GREET]).start().await?;
     let hello = HelloClient::new(grid::connect("http://127.0.0.1:9000").await?);
     println!("{}", hello.greet("grid").await?);
     Ok(())

@@ -44,7 +44,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let name = format!("http://{}", listener.local_addr()?);
     let log = Arc::new(Log { len: watch::Sender::new(0) });
-    let builder = Manager::builder(name.as_str()).listener(listener).allow_guests();
+    let builder = Manager::builder(name.as_str()).listener(listener).allow_guests([LogsClient::TAIL]);
     let node = builder.serve(LogsServer::from(Arc::clone(&log))).start().await?;
     tokio::spawn(async move {
         loop {

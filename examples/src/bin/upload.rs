@@ -42,7 +42,7 @@ impl Files for Disk {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let name = format!("http://{}", listener.local_addr()?);
-    let builder = Manager::builder(name.as_str()).listener(listener).allow_guests();
+    let builder = Manager::builder(name.as_str()).listener(listener).allow_guests([FilesClient::STORE]);
     let node = builder.serve(FilesServer::new(Disk)).start().await?;
 
     let files = FilesClient::new(grid::connect(name.as_str()).await?);

@@ -76,6 +76,9 @@ where
         }
         let connect = Connect::decode(frame.payload).map_err(|error| format!("error parsing connectReq: {error}"))?;
         let guest = is_guest(connect.host);
+        if guest && !is_drawn(connect.host) {
+            return Err(format!("{} is no name that a guest can give itself", connect.host.escape_debug()));
+        }
         if connect.host == self.local || !(self.known)(connect.host) {
             let why = if guest { ", and this node lets no guests in" } else { "" };
             return Err(format!("unknown incoming host: {}{why}", connect.host));
@@ -116,6 +119,12 @@ impl Claimed {
 /// Whether this is the name of a guest: a process outside the mesh, which always dials.
 pub(crate) fn is_guest(name: &str) -> bool {
     name.starts_with(GUEST)
+}
+
+/// Whether a guest may give itself this name. What looks like more is for certificates to say, and for logs to be trusted in.
+fn is_drawn(name: &str) -> bool {
+    let digits = name.strip_prefix(GUEST).unwrap_or_default();
+    digits.len() == 32 && digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// The answer to our first message: what the other side says of itself, or the reason why it refused.
@@ -200,7 +209,12 @@ mod tests {
         assert_eq!(reason, "grid: expected to be client side, not server side");
         let own = judge_as(dialler, &message(Op::Connect, &good())).unwrap_err();
         assert_eq!(own, format!("unknown incoming host: {dialler}"));
-        let guest = Connect { host: "guest://1", ..good() };
+        let guest = format!("guest://{:032x}", 1);
+        let guest = Connect { host: &guest, ..good() };
         assert!(judge_as(dialler, &message(Op::Connect, &guest)).is_ok());
+        for name in ["guest://", "guest://1", "guest://billing.example", "guest://a\nb"] {
+            let named = Connect { host: name, ..good() };
+            assert!(judge_as(dialler, &message(Op::Connect, &named)).unwrap_err().contains("no name"), "{name}");
+        }
     }
 }

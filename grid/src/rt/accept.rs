@@ -6,7 +6,9 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use super::dial::Attached;
+use super::handshakes::Handshake;
 use super::hello;
+use super::log_once::shown;
 use super::node::Node;
 use super::secure;
 use super::socket::{BoxIo, Socket, WebSocket};
@@ -22,11 +24,11 @@ impl Node {
             loop {
                 match listener.accept().await {
                     Ok(io) => {
-                        let permit = self.handshake().await;
+                        let handshake = self.handshakes.begin().await;
                         let node = Arc::clone(&self);
                         self.shared.tasks.spawn(async move {
-                            let accepted = node.handshake_http(io).await;
-                            drop(permit);
+                            let accepted = node.handshake_http(io, &handshake).await;
+                            drop(handshake);
                             node.drive_accepted(accepted).await;
                         });
                     }
@@ -45,20 +47,20 @@ impl Node {
 
     /// Serves one byte stream, from its HTTP request on, until it ends.
     pub(crate) async fn accept(self: Arc<Self>, io: BoxIo) {
-        let permit = self.handshake().await;
-        let accepted = self.handshake_http(io).await;
-        drop(permit);
+        let handshake = self.handshakes.begin().await;
+        let accepted = self.handshake_http(io, &handshake).await;
+        drop(handshake);
         self.drive_accepted(accepted).await;
     }
 
-    async fn handshake_http(&self, io: BoxIo) -> Result<Accepted, LinkError> {
-        let handshake = async {
-            let (io, certificate) = secure::accept(io, &self.shared.settings).await?;
+    async fn handshake_http(&self, io: BoxIo, handshake: &Handshake) -> Result<Accepted, LinkError> {
+        let accepted = async {
+            let (io, shown) = secure::accept(io, &self.shared.settings).await?;
             let socket = Socket::new(io, hello::HANDSHAKE_BYTES_MAX);
             let ws = upgrade::accept(socket, &self.shared.settings).await?;
-            hello::accept(ws, self, certificate).await
+            hello::accept(ws, self, &shown).await
         };
-        self.in_time(handshake).await
+        self.in_time(accepted, handshake).await
     }
 
     /// Serves a WebSocket whose HTTP part somebody else does.
@@ -66,27 +68,30 @@ impl Node {
     pub(crate) async fn accept_upgraded<E: std::fmt::Display>(
         self: Arc<Self>,
         upgraded: impl Future<Output = Result<BoxIo, E>>,
-        permit: tokio::sync::OwnedSemaphorePermit,
+        handshake: Handshake,
     ) {
+        use super::secure::Shown;
         use super::websocket::Masks;
 
-        let handshake = async {
+        let accepted = async {
             let io = upgraded.await.map_err(|error| LinkError::Closed(error.to_string().into()))?;
             let socket = Socket::new(io, hello::HANDSHAKE_BYTES_MAX);
             let bytes_max = self.shared.settings.limits.message_bytes_max;
-            hello::accept(WebSocket::new(socket, Masks::No, &[], bytes_max), &self, None).await
+            hello::accept(WebSocket::new(socket, Masks::No, &[], bytes_max), &self, &Shown::NoTls).await
         };
-        let accepted = self.in_time(handshake).await;
-        drop(permit);
+        let accepted = self.in_time(accepted, &handshake).await;
+        drop(handshake);
         self.drive_accepted(accepted).await;
     }
 
     async fn in_time(
         &self,
-        handshake: impl Future<Output = Result<Accepted, LinkError>>,
+        accepted: impl Future<Output = Result<Accepted, LinkError>>,
+        handshake: &Handshake,
     ) -> Result<Accepted, LinkError> {
         let limit = self.shared.settings.timeouts.handshake;
-        let in_time = async { timeout(limit, handshake).await.unwrap_or(Err(LinkError::HandshakeTimeout)) };
+        let in_time = timeout(limit, handshake.run(accepted));
+        let in_time = async { in_time.await.ok().flatten().unwrap_or(Err(LinkError::HandshakeTimeout)) };
         self.shared.closing.run_until_cancelled(in_time).await.unwrap_or(Err(LinkError::ShutDown))
     }
 
@@ -99,23 +104,23 @@ impl Node {
             }
             Err(why) => {
                 let local = &self.shared.settings.name;
-                let fault = why.to_string();
-                // What stands behind the last colon changes from one attempt to the next.
-                let kind = fault.rsplit_once(':').map_or(&*fault, |(kind, _)| kind);
-                let kind = kind.get(..kind.floor_char_boundary(KIND_BYTES_MAX)).unwrap_or_default();
-                if self.shared.strangers.is_news(kind, "") {
-                    tracing::warn!(target: "grid::link", %local, why = %fault.escape_debug(), "refused a connection");
+                let (kind, why) = (kind(&why), shown(&why));
+                if self.shared.strangers.is_news(&kind, "") {
+                    tracing::warn!(target: "grid::link", %local, %why, "refused a connection");
                 } else {
-                    tracing::debug!(target: "grid::link", %local, why = %fault.escape_debug(), "refused a connection");
+                    tracing::debug!(target: "grid::link", %local, %why, "refused a connection");
                 }
             }
         }
     }
 }
 
+/// What stands behind the second colon is chosen by the stranger, and changes from one attempt to the next.
+fn kind(why: &LinkError) -> String {
+    why.to_string().splitn(3, ':').take(2).collect()
+}
+
 type Accepted = (WebSocket, Arc<super::link::Link>, Arc<super::peer::Peer>);
 
-/// What is remembered of a fault may hold a name that a stranger chose.
-const KIND_BYTES_MAX: usize = 128;
 /// Between two attempts when the system gives no connection. Long enough not to spin, short beside a handshake.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::driver::Driver;
 use super::hello;
 use super::link::Link;
+use super::log_once::shown;
 use super::node::Mesh;
 use super::peer::{LinkState, Peer};
 use super::secure;
@@ -106,7 +107,7 @@ impl Drop for Attached {
         let why = self.link.close(why);
         self.peer.detach(&self.link, why);
         let local = &self.peer.shared.settings.name;
-        tracing::info!(target: "grid::link", %local, peer = %self.peer.name, %why, "disconnected");
+        tracing::info!(target: "grid::link", %local, peer = %self.peer.name, why = %shown(why), "disconnected");
     }
 }
 
@@ -118,9 +119,9 @@ fn failed(peer: &Peer, why: &LinkError) {
         other => other.to_string(),
     };
     if peer.shared.faults.is_news(&peer.name, &fault) {
-        tracing::warn!(target: "grid::link", %local, peer = %peer.name, %why, "cannot connect; trying on");
+        tracing::warn!(target: "grid::link", %local, peer = %peer.name, why = %shown(why), "cannot connect; trying on");
     } else {
-        tracing::debug!(target: "grid::link", %local, peer = %peer.name, %why, "cannot connect");
+        tracing::debug!(target: "grid::link", %local, peer = %peer.name, why = %shown(why), "cannot connect");
     }
 }
 

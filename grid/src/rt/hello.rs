@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::time::{Instant, timeout};
 
 use super::dispatch::{Dispatcher, Turn};
@@ -12,11 +14,12 @@ use super::driver::Driver;
 use super::link::Link;
 use super::node::{Mesh, Node, Settings};
 use super::peer::Peer;
+use super::secure::{self, Shown};
 use super::socket::WebSocket;
 use super::wakes::Wakes;
 use crate::error::LinkError;
 use crate::proto::{Acceptance, Acceptor, GUEST, Liveness, Remote, dialled};
-use crate::tls::Certificate;
+use crate::tls::Tls;
 use crate::transport::NodeName;
 use crate::wire::{
     Capabilities, Connect, ConnectResponse, Flags, Header, MessageBytes, Op, PayloadBuf, Trailer, needs_crc,
@@ -50,7 +53,7 @@ pub(crate) async fn dial(mut ws: WebSocket, peer: &Peer, token: &str) -> Result<
 pub(super) async fn accept(
     mut ws: WebSocket,
     node: &Node,
-    certificate: Option<Certificate>,
+    shown: &Shown,
 ) -> Result<(WebSocket, Arc<Link>, Arc<Peer>), LinkError> {
     let settings = &node.shared.settings;
     let message = ws.receive().await?;
@@ -62,8 +65,9 @@ pub(super) async fn accept(
     };
     let accepted = match acceptor.on_message(&message) {
         Ok(claimed) => {
-            let verdict = (settings.token_validator)(claimed.claim.clone()).await;
-            claimed.on_verdict(verdict)
+            let claim = claimed.claim.clone();
+            let verdict = AssertUnwindSafe(async { (settings.token_validator)(claim).await }).catch_unwind().await;
+            claimed.on_verdict(verdict.unwrap_or_else(|_| Err("the token validator panicked".to_owned())))
         }
         Err(reason) => Err(reason),
     };
@@ -71,7 +75,7 @@ pub(super) async fn accept(
         if node.shared.is_draining() {
             return Err("this node is about to leave".to_owned());
         }
-        let name = proven(&acceptance.name, certificate.as_ref())?;
+        let name = proven(&acceptance.name, shown, settings)?;
         let peer = node.peer(&name).ok_or("too many guests are connected")?;
         Ok((peer, acceptance))
     });
@@ -100,22 +104,25 @@ pub(super) async fn accept(
 /// The name under which somebody is known here who calls itself so: with a certificate, what it is for.
 ///
 /// # Errors
-/// It is for another host, or a guest gives itself one.
-fn proven<'a>(name: &'a str, certificate: Option<&Certificate>) -> Result<Cow<'a, str>, String> {
-    if let Some(number) = name.strip_prefix(GUEST) {
-        // What stands before the slash is proven, so nobody says it of himself.
-        if number.contains('/') {
-            return Err(format!("{name} is no name that a guest can give itself"));
+/// It is for another host, or there is none where a name must be proven.
+fn proven<'a>(name: &'a str, shown: &Shown, settings: &Settings) -> Result<Cow<'a, str>, String> {
+    let is_required = settings.tls.as_ref().is_some_and(Tls::requires_identity);
+    match (name.strip_prefix(GUEST), shown) {
+        (_, Shown::NoTls) if is_required => {
+            Err("this node asks for certificates, and a router before it shows none".to_owned())
         }
-        return Ok(match certificate.and_then(Certificate::name) {
-            Some(host) => format!("{GUEST}{host}/{number}").into(),
-            None => name.into(),
-        });
-    }
-    let Some(certificate) = certificate else { return Ok(name.into()) };
-    match NodeName::parse(name) {
-        Ok(NodeName { host, .. }) if certificate.is_for(&host) => Ok(name.into()),
-        _ => Err(format!("the certificate that was shown is not for {name}")),
+        (Some(number), Shown::Certificate(certificate)) => match certificate.name() {
+            Some(host) => Ok(format!("{GUEST}{host}/{number}").into()),
+            None if is_required => Err("the certificate that was shown has no name of a host".to_owned()),
+            None => Ok(name.into()),
+        },
+        (None, Shown::Certificate(certificate)) => match NodeName::parse(name) {
+            Ok(NodeName { host, .. }) if certificate.is_for(&host) => Ok(name.into()),
+            _ => Err(format!("the certificate that was shown is not for {name}")),
+        },
+        // Whoever dials could say so.
+        (None, Shown::NoCertificate) if secure::is_secured(name) => Err(format!("{name} must show a certificate")),
+        (_, Shown::NoTls | Shown::NoCertificate) => Ok(name.into()),
     }
 }
 

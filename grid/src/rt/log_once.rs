@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::error::LinkError;
+
 /// Remembers the last fault of each name.
 #[derive(Debug, Default)]
 pub(crate) struct LogOnce {
@@ -43,6 +45,16 @@ impl LogOnce {
 
 /// Names may come from strangers, so they are bounded; beyond this many, faults of further ones are not news.
 const NAMES_MAX: usize = 256;
+
+/// A fault for the log, which may be told in words of the other side: on one line, and not endless.
+pub(super) fn shown(why: &LinkError) -> String {
+    let why = why.to_string();
+    let end = why.floor_char_boundary(SHOWN_BYTES_MAX);
+    why.get(..end).unwrap_or_default().escape_debug().to_string()
+}
+
+/// Bytes of a fault that are logged: more than any of our own has.
+const SHOWN_BYTES_MAX: usize = 512;
 
 #[cfg(test)]
 mod tests {

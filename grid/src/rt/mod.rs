@@ -28,6 +28,7 @@ mod dispatch;
 mod driver;
 mod ended;
 mod hand;
+mod handshakes;
 mod hello;
 mod hits;
 mod inflow;

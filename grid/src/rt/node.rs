@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::dial::dial_forever;
+use super::handshakes::Handshakes;
 use super::hits::{Hits, Limit};
 use super::link::Link;
 use super::log_once::LogOnce;
@@ -116,7 +116,7 @@ pub(crate) struct Node {
     pub(crate) mesh: Arc<Mesh>,
     /// Guests that are connected, or whose connection somebody holds.
     guests: Mutex<BTreeMap<Arc<str>, Weak<Peer>>>,
-    handshakes: Arc<Semaphore>,
+    pub(crate) handshakes: Arc<Handshakes>,
 }
 
 /// Ends a node when the last handle to it goes.
@@ -131,8 +131,10 @@ impl Drop for Guard {
 
 impl Node {
     pub(crate) fn new(settings: Settings, registry: Registry, peers: impl IntoIterator<Item = Arc<str>>) -> Self {
-        let handshakes = Arc::new(Semaphore::new(settings.limits.handshakes_max));
         let shared = Arc::new(Shared::new(settings));
+        let Settings { limits, timeouts, .. } = &shared.settings;
+        let handshakes = Handshakes::new(limits.handshakes_max, timeouts.handshake, Arc::clone(&shared.hits));
+        let handshakes = Arc::new(handshakes);
         let peers = peers.into_iter().map(|name| {
             let peer = Peer::new(Arc::clone(&name), Arc::clone(&shared));
             (name, Arc::new(peer))
@@ -229,23 +231,6 @@ impl Node {
         self.all_peers().iter().for_each(|peer| peer.close());
         self.shared.tasks.close();
         self.shared.handlers.close();
-    }
-
-    /// A place for a handshake, which is waited for. Beyond the limit connections wait in the queue of the system.
-    pub(crate) async fn handshake(&self) -> OwnedSemaphorePermit {
-        match self.try_handshake() {
-            Ok(permit) => permit,
-            Err(_) => Arc::clone(&self.handshakes).acquire_owned().await.expect("nobody closes it"),
-        }
-    }
-
-    /// A place for a handshake, if there is one.
-    pub(crate) fn try_handshake(&self) -> Result<OwnedSemaphorePermit, TryAcquireError> {
-        Arc::clone(&self.handshakes).try_acquire_owned().inspect_err(|_| self.shared.hits.add(Limit::Handshakes))
-    }
-
-    pub(crate) fn handshakes_in_progress(&self) -> usize {
-        self.shared.settings.limits.handshakes_max - self.handshakes.available_permits()
     }
 
     pub(crate) fn guests_held(&self) -> usize {

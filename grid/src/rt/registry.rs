@@ -1,6 +1,6 @@
 //! What a node serves, by handler id and subroute.
 
-use std::collections::{BTreeMap, HashMap, btree_map, hash_map};
+use std::collections::{BTreeMap, BTreeSet, HashMap, btree_map, hash_map};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::link::Link;
-use super::node::Mesh;
+use super::node::{Guests, Mesh};
 use super::pace::Pace;
 use super::peer::Peer;
 use super::stream::Stream;
@@ -69,6 +69,7 @@ pub(crate) struct Handler {
     pub(crate) detach: bool,
     pub(crate) kind: Kind,
     pub(crate) pace: Pace,
+    pub(crate) guests: Guests,
     pub(crate) serve: Box<dyn Fn(Request) -> Serving + Send + Sync>,
 }
 
@@ -81,13 +82,14 @@ pub(crate) enum Kind {
 
 impl fmt::Debug for Handler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, label, method: _, subroute, detach, kind, pace: _, serve: _ } = self;
+        let Self { id, label, method: _, subroute, detach, kind, pace: _, guests, serve: _ } = self;
         f.debug_struct("Handler")
             .field("id", id)
             .field("label", label)
             .field("subroute", subroute)
             .field("detach", detach)
             .field("kind", kind)
+            .field("guests", guests)
             .finish_non_exhaustive()
     }
 }
@@ -123,6 +125,18 @@ impl Registry {
             },
         };
         Ok(())
+    }
+
+    /// Lets guests call these handlers.
+    pub(crate) fn allow_guests(&mut self, ids: &BTreeSet<HandlerId>) -> Result<(), StartError> {
+        let mut missing = ids.clone();
+        for handler in self.plain.values_mut().chain(self.subrouted.values_mut()) {
+            if ids.contains(&handler.id) {
+                missing.remove(&handler.id);
+                Arc::get_mut(handler).expect("the node has not started").guests = Guests::Allowed;
+            }
+        }
+        missing.first().map_or(Ok(()), |id| Err(StartError::NotServed(*id)))
     }
 
     /// The 32 bytes of a subroute decide alone; without one the id does.

@@ -16,12 +16,29 @@ pub(super) async fn dial(io: BoxIo, peer: &str, settings: &Settings) -> Result<B
     }
 }
 
-/// The stream of whoever connects, and what certificate was shown.
-pub(super) async fn accept(io: BoxIo, settings: &Settings) -> Result<(BoxIo, Option<Certificate>), LinkError> {
+/// What whoever connects has shown of who it is.
+#[derive(Debug)]
+pub(super) enum Shown {
+    /// This side has spoken no TLS with it; a router may have.
+    NoTls,
+    NoCertificate,
+    Certificate(Certificate),
+}
+
+/// The stream of whoever connects.
+pub(super) async fn accept(io: BoxIo, settings: &Settings) -> Result<(BoxIo, Shown), LinkError> {
     match (&settings.tls, secured(&settings.name)) {
-        (Some(tls), Some(_)) => tls.accept(io).await.map_err(|error| failed("whoever connects", &error)),
-        _ => Ok((io, None)),
+        (Some(tls), Some(_)) => match tls.accept(io).await {
+            Ok((io, certificate)) => Ok((io, certificate.map_or(Shown::NoCertificate, Shown::Certificate))),
+            Err(error) => Err(failed("whoever connects", &error)),
+        },
+        _ => Ok((io, Shown::NoTls)),
     }
+}
+
+/// Whether a name asks for TLS.
+pub(super) fn is_secured(name: &str) -> bool {
+    secured(name).is_some()
 }
 
 /// The host of a name that asks for TLS.

@@ -9,12 +9,12 @@ use super::hits::Limit;
 use super::job::Job;
 use super::lane::Lane;
 use super::link::Link;
-use super::node::Mesh;
+use super::node::{Guests, Mesh};
 use super::registry::{Handler, Kind, Request};
 use super::running::{Admission, NotAdmitted};
 use super::serve_stream;
 use super::stream::{Stream, kept};
-use crate::proto::{End, ServerCall};
+use crate::proto::{End, ServerCall, is_guest};
 use crate::wire::{Capabilities, Flags, Frame, Op, RefusalReason, SubrouteId};
 
 /// Starts the handler of a request, or says why not.
@@ -33,6 +33,10 @@ pub(crate) fn serve(dispatcher: &mut Dispatcher, frame: Frame<'_>, message: &Byt
     let Some(handler) = find(mesh, &frame) else {
         return refuse(link, call, RefusalReason::UnknownHandler, &unknown(&frame));
     };
+    if handler.guests == Guests::Refused && is_guest(&peer.name) {
+        let text = format!("{} is not for guests", handler.label);
+        return refuse(link, call, RefusalReason::Forbidden, &text);
+    }
     if peer.shared.is_draining() {
         return refuse(link, call, RefusalReason::Draining, "this node is about to leave");
     }

@@ -115,14 +115,23 @@ struct Malformed;
 /// Reads the head of a request or response, and gives what was read behind it.
 async fn read_head<T: TryParse>(socket: &mut Socket) -> Result<Result<(T, Vec<u8>), Malformed>, LinkError> {
     let mut head = Vec::with_capacity(1024);
+    let mut parsed_len = 0;
     loop {
+        let read = socket.read_buf(&mut head).await.map_err(|error| closed(&error))?;
+        if read == 0 {
+            return Err(LinkError::Closed("end of stream in the upgrade".into()));
+        }
+        // It is parsed from its beginning, so not for each byte that comes.
+        let new = head.len().saturating_sub(read + HEAD_END.len());
+        let may_end = head.get(new..).is_some_and(|new| new.windows(HEAD_END.len()).any(|end| end == HEAD_END));
+        if !may_end && head.len() < 2 * parsed_len {
+            continue;
+        }
+        parsed_len = head.len();
         match T::try_parse(&head) {
             Ok(Some((size, parsed))) => return Ok(Ok((parsed, head.split_off(size)))),
             Ok(None) if head.len() <= HEAD_BYTES_MAX => {}
             Ok(None) | Err(_) => return Ok(Err(Malformed)),
-        }
-        if socket.read_buf(&mut head).await.map_err(|error| closed(&error))? == 0 {
-            return Err(LinkError::Closed("end of stream in the upgrade".into()));
         }
     }
 }
@@ -139,5 +148,6 @@ async fn refuse<T>(mut socket: Socket, status: http::StatusCode) -> Result<T, Li
 
 /// v1's embedder compares it with its own clock.
 const TIME: HeaderName = HeaderName::from_static("x-minio-time");
+const HEAD_END: &[u8] = b"\r\n\r\n";
 /// The longest request head that is read; browsers send less.
 const HEAD_BYTES_MAX: usize = 16 << 10;

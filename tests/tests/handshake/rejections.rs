@@ -116,8 +116,8 @@ async fn each_rejection_has_the_text_of_v1() {
         assert_eq!(reason, format!("unknown incoming host: {host}"));
     }
     // v1 has no guests.
-    let reason = rejected_hello(&rig.script, &Hello { host: "guest://1".into(), ..good() }).await;
-    assert_eq!(reason, "unknown incoming host: guest://1, and this node lets no guests in");
+    let reason = rejected_hello(&rig.script, &Hello { host: GUEST.into(), ..good() }).await;
+    assert_eq!(reason, format!("unknown incoming host: {GUEST}, and this node lets no guests in"));
     for off in [-310, 310, -100_000_000_000, i64::MAX / 2] {
         let reason = rejected_hello(&rig.script, &Hello { time: time(now_secs() + off), ..good() }).await;
         assert!(reason.starts_with("time difference too large between servers: "), "{reason}");
@@ -130,13 +130,18 @@ async fn each_rejection_has_the_text_of_v1() {
     rig.finish().await;
 }
 
+const GUEST: &str = "guest://0123456789abcdef0123456789abcdef";
+
 /// The name of a guest begins with a host only if its certificate does.
 #[tokio::test]
 async fn a_guest_cannot_give_itself_a_host() {
-    let rig = Rig::with(Side::Accepts, None, ManagerBuilder::allow_guests).await;
-    let host = "guest://billing.example/1";
-    let reason = rejected_hello(&rig.script, &Hello { host: host.into(), ..rig.script.hello() }).await;
-    assert_eq!(reason, "guest://billing.example/1 is no name that a guest can give itself");
+    let rig = Rig::with(Side::Accepts, None, |builder: ManagerBuilder| builder.allow_guests([])).await;
+    let digits = GUEST.trim_start_matches("guest://");
+    for name in ["", "1", "billing.example", &format!("billing.example/{digits}"), "\n", &digits.to_uppercase()[1..]] {
+        let host = format!("guest://{name}");
+        let reason = rejected_hello(&rig.script, &Hello { host: (&*host).into(), ..rig.script.hello() }).await;
+        assert_eq!(reason, format!("{} is no name that a guest can give itself", host.escape_debug()));
+    }
     rig.link().await.fence().await;
     rig.finish().await;
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use grid::ManagerBuilder;
 use grid::sim::{Node, Sim};
 use grid::{Connection, State};
+use grid::{Describe, ManagerBuilder};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -14,7 +14,7 @@ use super::caller::make;
 use super::judge::{AFTERMATH, CALL, Limits, Trouble, What, judge};
 use super::ledger::{Ledger, Outcome, Record};
 use super::plan::{Kind, Plan};
-use super::service::{WorkServer, Worker};
+use super::service::{WorkClient, WorkServer, Worker};
 
 /// What is left of a run when all was well.
 #[derive(Debug)]
@@ -125,7 +125,10 @@ fn tuned(builder: ManagerBuilder, limits: Limits) -> ManagerBuilder {
 async fn peer(node: Node, world: World) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let World { ledger, limits, leave } = world;
     let worker = Worker { ledger: ledger.clone(), node: node.clone() };
-    let builder = tuned(node.builder(), limits).peers(NODES).allow_guests().shared_secret("secret");
+    let builder = tuned(node.builder(), limits)
+        .peers(NODES)
+        .allow_guests(WorkClient::DESCRIPTION.handler_ids())
+        .shared_secret("secret");
     let manager = builder.serve(WorkServer::new(worker)).start().await?;
     ledger.join(node.name(), manager.connections().collect());
     for plan in ledger.to_make(&node) {

@@ -1,0 +1,117 @@
+//! Handshakes in progress, of whoever connects.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::hits::{Hits, Limit};
+
+/// Places for handshakes. When all are taken and somebody waits, the oldest one is given up that has had its share of the time: those
+/// who connect and say nothing keep nobody else out for long.
+#[derive(Debug)]
+pub(crate) struct Handshakes {
+    places: Arc<Semaphore>,
+    max: usize,
+    /// After this long a handshake may be given up.
+    share: Duration,
+    running: Mutex<Running>,
+    hits: Arc<Hits>,
+}
+
+#[derive(Debug, Default)]
+struct Running {
+    /// By their numbers, and so in the order in which they began.
+    begun: BTreeMap<u64, (Instant, CancellationToken)>,
+    next: u64,
+}
+
+/// A place for a handshake, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Handshake {
+    handshakes: Arc<Handshakes>,
+    number: u64,
+    given_up: CancellationToken,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Handshakes {
+    pub(crate) fn new(max: usize, timeout: Duration, hits: Arc<Hits>) -> Self {
+        let places = Arc::new(Semaphore::new(max));
+        Self { places, max, share: timeout / SHARES, running: Mutex::default(), hits }
+    }
+
+    pub(crate) fn in_progress(&self) -> usize {
+        self.max - self.places.available_permits()
+    }
+
+    /// A place, if there is one.
+    pub(crate) fn try_begin(self: &Arc<Self>) -> Option<Handshake> {
+        match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(place) => Some(self.begun(place)),
+            Err(_) => {
+                self.hits.add(Limit::Handshakes);
+                None
+            }
+        }
+    }
+
+    /// Waits for a place.
+    pub(crate) async fn begin(self: &Arc<Self>) -> Handshake {
+        if let Some(handshake) = self.try_begin() {
+            return handshake;
+        }
+        let mut place = std::pin::pin!(Arc::clone(&self.places).acquire_owned());
+        loop {
+            let oldest = self.lock().begun.first_key_value().map(|(_, (began, _))| *began + self.share);
+            let give_up = async {
+                match oldest {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                place = &mut place => return self.begun(place.expect("nobody closes it")),
+                () = give_up => {
+                    if let Some((_, (_, given_up))) = self.lock().begun.pop_first() {
+                        given_up.cancel();
+                    }
+                }
+            }
+        }
+    }
+
+    fn begun(self: &Arc<Self>, place: OwnedSemaphorePermit) -> Handshake {
+        let given_up = CancellationToken::new();
+        let mut running = self.lock();
+        let number = running.next;
+        running.next += 1;
+        running.begun.insert(number, (Instant::now(), given_up.clone()));
+        drop(running);
+        Handshake { handshakes: Arc::clone(self), number, given_up, _place: place }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Handshake {
+    /// What a handshake comes to; `None` if it was given up.
+    pub(crate) async fn run<F: Future>(&self, handshake: F) -> Option<F::Output> {
+        self.given_up.run_until_cancelled(handshake).await
+    }
+}
+
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        self.handshakes.lock().begun.remove(&self.number);
+    }
+}
+
+/// A fifth of the time for a handshake is its own: a second, in which an honest one ends over any network.
+const SHARES: u32 = 5;
