@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use grid::sim::Node;
-use grid::{CallError, Connection};
+use grid::{CallError, Connection, RefusalReason};
 
 use super::plan::Plan;
 use super::service::Oops;
@@ -47,6 +47,27 @@ pub(crate) enum Outcome {
     GaveUp,
     /// It was dropped with its node.
     Lost,
+}
+
+impl Outcome {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Done => "answer",
+            Self::GaveUp => "gave up",
+            Self::Lost => "lost",
+            Self::Failed(CallError::Remote(_)) => "error",
+            Self::Failed(CallError::Refused(refusal)) => match refusal.reason() {
+                RefusalReason::Overloaded => "overloaded",
+                RefusalReason::Draining => "draining",
+                RefusalReason::Panicked => "panicked",
+                _ => "refused",
+            },
+            Self::Failed(CallError::Disconnected(_)) => "disconnected",
+            Self::Failed(CallError::DeadlineExceeded) => "deadline",
+            Self::Failed(CallError::Cancelled) => "cancelled",
+            Self::Failed(_) => "failed",
+        }
+    }
 }
 
 /// What the handler did.
