@@ -84,7 +84,8 @@ fn the_same_seed_is_the_same_run_and_another_is_another() {
     assert_ne!(first.digest, other.digest);
 }
 
-const KEPT: &[u64] = &[];
+/// 1340: what was said of a stream that had ended overtook its last items.
+const KEPT: &[u64] = &[1340];
 /// Half a minute of a debug build on two small cores.
 const SEEDS: u64 = 200;
 const THREADS: u64 = 2;

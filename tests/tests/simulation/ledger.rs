@@ -94,6 +94,10 @@ impl Ledger {
         self.lock().calls.clone()
     }
 
+    pub(crate) fn a_handler_runs(&self) -> bool {
+        self.lock().calls.iter().any(|call| matches!(call.visit, Visited::Runs(_)))
+    }
+
     /// A node has started, and these are its connections.
     pub(crate) fn join(&self, node: &str, connections: Vec<Connection>) {
         let before = self.lock().connections.insert(node.into(), connections);

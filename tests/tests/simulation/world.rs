@@ -69,7 +69,7 @@ pub(crate) fn run(seed: u64) -> Ran {
     world.mended.close();
     sim.run_until(SOON, || ledger.connections().iter().all(|connection| connection.state() == State::Connected));
     sim.run_until(CALL, || ledger.records().iter().all(|call| call.ended.is_some()));
-    sim.run_until(SOON, || ledger.connections().iter().all(is_idle));
+    sim.run_until(SOON, || ledger.connections().iter().all(is_idle) && !ledger.a_handler_runs());
     let records = ledger.records();
     for record in &records {
         judge(record, &troubles, world.room);
