@@ -5,6 +5,8 @@
 
 #[path = "simulation/caller.rs"]
 mod caller;
+#[path = "simulation/faults.rs"]
+mod faults;
 #[path = "simulation/judge.rs"]
 mod judge;
 #[path = "simulation/ledger.rs"]
