@@ -1,19 +1,24 @@
 //! Makes the calls of a node.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use grid::sim::Node;
 use grid::{CallError, Connection, Inbound, Outbound};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::ledger::{Ledger, Outcome};
-use super::plan::{Item, Kind, Plan};
+use super::plan::{Begins, Item, Kind, Plan};
 use super::service::{Oops, WorkClient};
 
 type Ends<T> = Result<T, CallError<Oops>>;
 
-pub(crate) async fn make(plan: Plan, connection: Connection, ledger: Ledger, node: Node) {
-    sleep(plan.begins().saturating_sub(node.elapsed())).await;
+pub(crate) async fn make(plan: Plan, connection: Connection, ledger: Ledger, node: Node, mended: Arc<Semaphore>) {
+    match plan.begins {
+        Begins::After(millis) => sleep(Duration::from_millis(millis).saturating_sub(node.elapsed())).await,
+        Begins::WhenMended => drop(mended.acquire().await),
+    }
     if plan.waits {
         // Without one the call ends at once, which is as good a case.
         timeout(PATIENCE, connection.ready()).await.ok();

@@ -62,7 +62,7 @@ impl Trouble {
 
 /// What the nodes were built with, as far as it decides what may become of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Limits {
+pub(crate) enum Room {
     Ample,
     /// So that calls are refused for them.
     Tight,
@@ -70,14 +70,14 @@ pub(crate) enum Limits {
 
 /// # Panics
 /// It could not.
-pub(crate) fn judge(record: &Record, troubles: &[Trouble], limits: Limits) {
-    if let Err(why) = verdict(record, troubles, limits) {
+pub(crate) fn judge(record: &Record, troubles: &[Trouble], room: Room) {
+    if let Err(why) = verdict(record, troubles, room) {
         let on_the_way: Vec<_> = troubles.iter().filter(|trouble| trouble.is_between(record)).collect();
         panic!("{why}: {record:#?}\n{on_the_way:#?}");
     }
 }
 
-fn verdict(record: &Record, troubles: &[Trouble], limits: Limits) -> Result<(), &'static str> {
+fn verdict(record: &Record, troubles: &[Trouble], room: Room) -> Result<(), &'static str> {
     let Record { plan, begun, ended, visit } = record;
     let Some(begun) = *begun else { return Err("it never began") };
     let Some(End { at, took, outcome }) = ended else { return Err("it never ended") };
@@ -107,7 +107,7 @@ fn verdict(record: &Record, troubles: &[Trouble], limits: Limits) -> Result<(), 
                 RefusalReason::Panicked => as_planned(Ends::Panic),
                 RefusalReason::Overloaded => {
                     let ran = *visit != Visited::No && matches!(plan.kind, Kind::Single | Kind::Detached);
-                    allowed(!ran && limits == Limits::Tight, "there was room for it")
+                    allowed(!ran && room == Room::Tight, "there was room for it")
                 }
                 RefusalReason::Draining => allowed(leaves && *visit == Visited::No, "nobody was about to leave"),
                 _ => Err("it was refused for no good reason"),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use grid::sim::Node;
-use grid::{CallError, Connection};
+use grid::{CallError, Connection, RefusalReason};
 
 use super::plan::Plan;
 use super::service::Oops;
@@ -49,6 +49,27 @@ pub(crate) enum Outcome {
     Lost,
 }
 
+impl Outcome {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Done => "answer",
+            Self::GaveUp => "gave up",
+            Self::Lost => "lost",
+            Self::Failed(CallError::Remote(_)) => "error",
+            Self::Failed(CallError::Refused(refusal)) => match refusal.reason() {
+                RefusalReason::Overloaded => "overloaded",
+                RefusalReason::Draining => "draining",
+                RefusalReason::Panicked => "panicked",
+                _ => "refused",
+            },
+            Self::Failed(CallError::Disconnected(_)) => "disconnected",
+            Self::Failed(CallError::DeadlineExceeded) => "deadline",
+            Self::Failed(CallError::Cancelled) => "cancelled",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
 /// What the handler did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Visited {
@@ -71,6 +92,10 @@ impl Ledger {
 
     pub(crate) fn records(&self) -> Vec<Record> {
         self.lock().calls.clone()
+    }
+
+    pub(crate) fn a_handler_runs(&self) -> bool {
+        self.lock().calls.iter().any(|call| matches!(call.visit, Visited::Runs(_)))
     }
 
     /// A node has started, and these are its connections.

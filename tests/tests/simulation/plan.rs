@@ -11,8 +11,7 @@ pub(crate) struct Plan {
     pub(crate) kind: Kind,
     pub(crate) caller: String,
     pub(crate) callee: String,
-    /// Milliseconds after the start.
-    pub(crate) begins: u64,
+    pub(crate) begins: Begins,
     /// Whether the caller waits for a link first, for a while.
     pub(crate) waits: bool,
     /// In each direction that has any.
@@ -37,6 +36,14 @@ pub(crate) enum Kind {
     Produce,
     Consume,
     Exchange,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Begins {
+    /// Milliseconds after the start.
+    After(u64),
+    /// When all must be well again.
+    WhenMended,
 }
 
 /// How the handler ends.
@@ -68,10 +75,10 @@ impl Plan {
             kind,
             caller: caller.into(),
             callee: callee.into(),
-            begins: fastrand::u64(begins),
+            begins: Begins::After(fastrand::u64(begins)),
             waits: fastrand::u8(0..4) > 0,
-            items: fastrand::usize(0..one_of(&[2, 20, 80])),
-            bytes: fastrand::usize(0..one_of(&[10, 100, 100, 6_000, 90_000])),
+            items: fastrand::usize(0..one_of(&[2, 10, 40])),
+            bytes: fastrand::usize(0..one_of(&[10, 10, 100, 100, 1_000, 5_000, 30_000])),
             item_takes: one_of(&[0, 0, 0, 1, 30]),
             handler_takes: one_of(&[0, 0, 1, fastrand::u64(0..400)]),
             ends,
@@ -88,13 +95,13 @@ impl Plan {
     }
 
     /// A call that has to succeed.
-    pub(crate) fn proof(number: usize, kind: Kind, caller: &str, callee: &str, begins: u64) -> Self {
+    pub(crate) fn proof(number: usize, kind: Kind, caller: &str, callee: &str) -> Self {
         Self {
             number,
             kind,
             caller: caller.into(),
             callee: callee.into(),
-            begins,
+            begins: Begins::WhenMended,
             waits: false,
             items: 5,
             bytes: 50,
@@ -104,10 +111,6 @@ impl Plan {
             timeout: None,
             gives_up: None,
         }
-    }
-
-    pub(crate) fn begins(&self) -> Duration {
-        Duration::from_millis(self.begins)
     }
 
     /// The time that the call has, by its plan.

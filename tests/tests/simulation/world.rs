@@ -1,19 +1,18 @@
 //! One seed: nodes, a workload, faults, and what must hold at the end.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use grid::sim::{Node, Sim};
-use grid::{Connection, State};
-use grid::{Describe, ManagerBuilder};
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use tokio::sync::Notify;
+use grid::{Connection, Describe, Limits, State, Timeouts};
+use tokio::sync::{Notify, Semaphore};
 
 use super::caller::make;
-use super::judge::{AFTERMATH, CALL, Limits, Trouble, What, judge};
+use super::judge::{AFTERMATH, CALL, Room, Trouble, What, judge};
 use super::ledger::{Ledger, Outcome, Record};
-use super::plan::{Kind, Plan};
+use super::plan::{Begins, Kind, Plan};
 use super::service::{WorkClient, WorkServer, Worker};
 
 /// What is left of a run when all was well.
@@ -28,8 +27,10 @@ pub(crate) struct Ran {
 #[derive(Clone)]
 struct World {
     ledger: Ledger,
-    limits: Limits,
+    room: Room,
     leave: Arc<BTreeMap<&'static str, Notify>>,
+    /// Closed when all must be well again.
+    mended: Arc<Semaphore>,
 }
 
 /// # Panics
@@ -39,8 +40,9 @@ pub(crate) fn run(seed: u64) -> Ran {
     let calm = fastrand::u8(0..10) == 0;
     let world = World {
         ledger: Ledger::new(plans()),
-        limits: if fastrand::bool() { Limits::Ample } else { Limits::Tight },
+        room: if fastrand::bool() { Room::Ample } else { Room::Tight },
         leave: Arc::new(NODES.into_iter().map(|name| (name, Notify::new())).collect()),
+        mended: Arc::new(Semaphore::new(0)),
     };
     for name in NODES {
         let world = world.clone();
@@ -63,15 +65,17 @@ pub(crate) fn run(seed: u64) -> Ran {
         troubles.extend(sim.chaos(left).into_iter().map(Trouble::from));
     }
     let ledger = &world.ledger;
-    sim.run_until(AFTERMATH, || ledger.connections().iter().all(|connection| connection.state() == State::Connected));
-    sim.run_until(PROOF_AT + CALL, || ledger.records().iter().all(|call| call.ended.is_some()));
-    sim.run_until(AFTERMATH, || ledger.connections().iter().all(is_idle));
+    sim.run_for(AFTERMATH);
+    world.mended.close();
+    sim.run_until(SOON, || ledger.connections().iter().all(|connection| connection.state() == State::Connected));
+    sim.run_until(CALL, || ledger.records().iter().all(|call| call.ended.is_some()));
+    sim.run_until(SOON, || ledger.connections().iter().all(is_idle) && !ledger.a_handler_runs());
     let records = ledger.records();
     for record in &records {
-        judge(record, &troubles, world.limits);
-        if record.plan.begins() >= PROOF_AT {
+        judge(record, &troubles, world.room);
+        if record.plan.begins == Begins::WhenMended {
             let done = record.ended.as_ref().is_some_and(|end| end.outcome == Outcome::Done);
-            assert!(done, "calls succeed when all is mended: {record:#?}");
+            assert!(done, "calls succeed when all is mended: {record:#?}\n{troubles:?}");
         }
     }
     Ran { digest: sim.digest(), records, troubles }
@@ -81,7 +85,6 @@ pub(crate) fn run(seed: u64) -> Ran {
 fn plans() -> Vec<Plan> {
     let until = u64::try_from(TROUBLED.as_millis()).expect("some seconds");
     let mut plans: Vec<_> = (0..CALLS).map(|number| Plan::draw(number, &NODES, GUEST, 0..until)).collect();
-    let at = u64::try_from(PROOF_AT.as_millis()).expect("some seconds");
     let kinds = [Kind::Single, Kind::Detached, Kind::Watch, Kind::Produce, Kind::Consume, Kind::Exchange];
     for caller in NODES.into_iter().chain([GUEST]) {
         for callee in NODES.into_iter().filter(|callee| *callee != caller) {
@@ -89,51 +92,48 @@ fn plans() -> Vec<Plan> {
                 continue;
             }
             let kind = kinds[plans.len() % kinds.len()];
-            plans.push(Plan::proof(plans.len(), kind, caller, callee, at));
+            plans.push(Plan::proof(plans.len(), kind, caller, callee));
         }
     }
     plans
 }
 
-fn tuned(builder: ManagerBuilder, limits: Limits) -> ManagerBuilder {
+/// Short, so that not much time is simulated.
+fn times(timeouts: &mut Timeouts) {
     let millis = Duration::from_millis;
-    let builder = builder.timeouts(|timeouts| {
-        timeouts.call = CALL;
-        timeouts.handshake = millis(1_000);
-        timeouts.ping_interval = millis(500);
-        timeouts.dead_after = millis(1_000);
-        timeouts.stream_ping_interval = millis(500);
-        timeouts.stream_dead_after = millis(3_000);
-        timeouts.stream_abandoned_after = millis(3_000);
-        timeouts.write = millis(700);
-        timeouts.reconnect_min = millis(50);
-        timeouts.reconnect_max = millis(150);
-        timeouts.drain = millis(700);
-    });
-    match limits {
-        Limits::Ample => builder,
-        Limits::Tight => builder.limits(|limits| {
-            limits.calls_in_max = 4;
-            limits.calls_out_max = 6;
-            limits.outbox_bytes_max = 8 << 10;
-            limits.unread_bytes_max = 64 << 10;
-            limits.calls_in_bytes_max = 128 << 10;
-        }),
+    timeouts.call = CALL;
+    timeouts.handshake = millis(1_000);
+    timeouts.ping_interval = millis(500);
+    timeouts.dead_after = millis(1_000);
+    timeouts.stream_ping_interval = millis(500);
+    timeouts.stream_dead_after = millis(3_000);
+    timeouts.stream_abandoned_after = millis(3_000);
+    timeouts.write = millis(700);
+    timeouts.reconnect_min = millis(50);
+    timeouts.reconnect_max = millis(150);
+    timeouts.drain = millis(700);
+}
+
+fn bounds(limits: &mut Limits, room: Room) {
+    if room == Room::Tight {
+        limits.calls_in_max = 4;
+        limits.calls_out_max = 6;
+        limits.outbox_bytes_max = 8 << 10;
+        limits.unread_bytes_max = 64 << 10;
+        limits.calls_in_bytes_max = 128 << 10;
     }
 }
 
 async fn peer(node: Node, world: World) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let World { ledger, limits, leave } = world;
+    let World { ledger, room, leave, mended } = world;
     let worker = Worker { ledger: ledger.clone(), node: node.clone() };
-    let builder = tuned(node.builder(), limits)
-        .peers(NODES)
-        .allow_guests(WorkClient::DESCRIPTION.handler_ids())
-        .shared_secret("secret");
+    let builder = node.builder().timeouts(times).limits(|limits| bounds(limits, room)).shared_secret("secret");
+    let builder = builder.peers(NODES).allow_guests(WorkClient::DESCRIPTION.handler_ids());
     let manager = builder.serve(WorkServer::new(worker)).start().await?;
     ledger.join(node.name(), manager.connections().collect());
     for plan in ledger.to_make(&node) {
         let connection = manager.connection(&plan.callee)?;
-        tokio::spawn(make(plan, connection, ledger.clone(), node.clone()));
+        tokio::spawn(make(plan, connection, ledger.clone(), node.clone(), Arc::clone(&mended)));
     }
     leave[node.name()].notified().await;
     manager.shutdown().await;
@@ -142,14 +142,15 @@ async fn peer(node: Node, world: World) -> Result<(), Box<dyn std::error::Error 
 
 async fn guest(node: Node, world: World) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let connection = loop {
-        match node.connect(NODES[0]).shared_secret("secret").await {
+        let guest = node.connect(NODES[0]).timeouts(times).limits(|limits| bounds(limits, world.room));
+        match guest.shared_secret("secret").await {
             Ok(connection) => break connection,
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     };
     world.ledger.join(node.name(), vec![connection.clone()]);
     for plan in world.ledger.to_make(&node) {
-        tokio::spawn(make(plan, connection.clone(), world.ledger.clone(), node.clone()));
+        tokio::spawn(make(plan, connection.clone(), world.ledger.clone(), node.clone(), Arc::clone(&world.mended)));
     }
     connection.changes().for_each(async |_| {}).await;
     Ok(())
@@ -173,8 +174,8 @@ fn is_idle(connection: &Connection) -> bool {
 const NODES: [&str; 3] = ["http://a:1", "http://b:1", "http://c:1"];
 /// It knows the first of them.
 const GUEST: &str = "http://guest:1";
-const CALLS: usize = 60;
+const CALLS: usize = 50;
 /// For how long faults happen.
-const TROUBLED: Duration = Duration::from_secs(5);
-/// When all must be well again.
-const PROOF_AT: Duration = Duration::from_secs(5 + 10 + AFTERMATH.as_secs());
+const TROUBLED: Duration = Duration::from_secs(3);
+/// For what takes some round trips.
+const SOON: Duration = Duration::from_secs(1);

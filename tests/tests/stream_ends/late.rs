@@ -8,7 +8,8 @@ use futures_util::future::{join_all, pending};
 use grid::{CallError, ManagerBuilder, SendError};
 use grid_tests::memory::{Network, settle, within};
 use grid_tests::mesh::{only, pair, quick, soon};
-use grid_tests::streams::{Read, items, read_all};
+use grid_tests::raw::{Frame, op};
+use grid_tests::streams::{Read, frame, items, large_item, read_all, scripted};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::sleep;
 
@@ -119,4 +120,41 @@ async fn a_caller_that_looks_long_after_its_deadline_is_told_of_the_deadline() {
         let read = within(read_all(&mut inbound)).await;
         assert_eq!(read, Read::of(4, CallError::DeadlineExceeded), "{late} s after the deadline");
     }
+}
+
+/// The handler has ended, and large items of it still wait to be written. What is said of a call that is not known any more
+/// comes behind them, or the caller would take them for lost.
+#[tokio::test(start_paused = true)]
+async fn what_is_said_of_a_stream_that_has_ended_comes_behind_its_items() {
+    const COUNT: usize = 10;
+    const MUX: u64 = 7;
+    let serve = |builder: ManagerBuilder| {
+        builder.stream(ACT, 16, |_, _, _, outbound| async move {
+            for number in 0..COUNT {
+                outbound.send(large_item(number, 250 << 10)).await?;
+            }
+            Ok(())
+        })
+    };
+    let (node, mut peer) = scripted(None, serve).await;
+    peer.send(&Frame { handler: ACT.into(), ..Frame::new(op::CONNECT_MUX, MUX) }).await;
+    settle().await;
+    while only(&node).stats().calls_in > 0 {
+        settle().await;
+    }
+    for op in [op::MUX_CLIENT_MSG, op::PING] {
+        peer.send(&frame(op, MUX, 1)).await;
+    }
+    settle().await;
+    let (mut items, mut rest) = (0, Vec::new());
+    while rest.last() != Some(&op::PONG) {
+        let frame = within(peer.recv()).await;
+        match frame.op {
+            op::MUX_SERVER_MSG if !frame.payload.is_empty() => items += 1,
+            op => rest.push(op),
+        }
+    }
+    let end = [op::MUX_SERVER_MSG, op::DISCONNECT_CLIENT_MUX];
+    let expected = [op::ACK_MUX].into_iter().chain(end).chain([op::DISCONNECT_CLIENT_MUX, op::PONG]);
+    assert_eq!((items, rest), (COUNT, expected.collect()));
 }
