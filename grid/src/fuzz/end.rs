@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::way::{Carries, MUX, Wire};
 use crate::proto::{Ahead, Batch, Event, Memory, Outcome, Over, Receiving, Reply, Sending, Size, Take, Window};
-use crate::wire::{Capabilities, EncodedFrame, Flags, Frame, Header, Op, PayloadBuf, Pong, RefusalReason, Trailer};
+use crate::wire::{Capabilities, Flags, Frame, Header, Op, PayloadBuf, Pong, RefusalReason, Trailer};
 
 pub(super) use crate::proto::End;
 
@@ -75,14 +76,6 @@ pub(super) enum Last {
     Nil,
     Answer(Bytes),
     Error,
-}
-
-/// A frame on its way, and what it carries.
-#[derive(Debug, Clone)]
-pub(super) struct Wire {
-    pub(super) bytes: Vec<u8>,
-    pub(super) items: u32,
-    pub(super) credits: u32,
 }
 
 /// What an end begins with.
@@ -295,19 +288,19 @@ impl StreamEnd {
         if self.reader == Reader::Gone {
             return false;
         }
-        if self.take() {
-            if self.batch.is_due() || (self.batch.is_empty() && self.memory == Memory::Scarce) {
-                self.settle();
+        if !self.take() {
+            self.settle();
+            if !self.take() {
+                return self.read_over();
             }
-            return true;
         }
-        self.settle();
-        if self.take() {
-            if self.batch.is_due() || (self.batch.is_empty() && self.memory == Memory::Scarce) {
-                self.settle();
-            }
-            return true;
+        if self.batch.is_due() || (self.batch.is_empty() && self.memory == Memory::Scarce) {
+            self.settle();
         }
+        true
+    }
+
+    fn read_over(&mut self) -> bool {
         match self.receiving.take_over() {
             Take::Wait => assert!(self.told.is_none(), "the end is told, and then is not"),
             Take::Told => assert!(self.told.is_some(), "the end was told before, and to nobody"),
@@ -377,13 +370,7 @@ impl StreamEnd {
     }
 
     fn seal(&mut self, header: Header, payload: PayloadBuf, trailer: &Trailer, carries: Carries) {
-        let frame: EncodedFrame = payload.seal(header, trailer, None);
-        let (items, credits) = match carries {
-            Carries::Nothing => (0, 0),
-            Carries::Item => (1, 0),
-            Carries::Credits(credits) => (0, credits),
-        };
-        self.out.push_back(Wire { bytes: frame.as_bytes().to_vec(), items, credits });
+        self.out.push_back(Wire::new(header, payload, trailer, carries));
     }
 
     /// What must be true after each step.
@@ -417,15 +404,5 @@ fn is_last(head: Header) -> bool {
     head.op == Op::Response || head.flags.contains(Flags::EOF)
 }
 
-/// What a frame carries that the account needs to know.
-#[derive(Debug, Clone, Copy)]
-enum Carries {
-    Nothing,
-    Item,
-    Credits(u32),
-}
-
-/// The call that all this is about.
-pub(super) const MUX: u64 = 7;
 /// As `Windows::MAX`.
 const CREDITS_MAX: u32 = 1 << 16;

@@ -21,6 +21,12 @@ pub fn frame(bytes: &[u8]) {
     let tail = decoded.rest.len() + decoded.payload.len();
     assert!(tail <= message.len(), "what a frame borrows is in its message");
     assert!(decoded.head.flags.contains(Flags::SUBROUTE) == decoded.subroute.is_some());
+    if decoded.head.flags.contains(Flags::CRC) {
+        let covered = message.len().checked_sub(4).and_then(|len| message.get(..len)).expect("there is a checksum");
+        assert_eq!(with_checksum(covered), message, "a wrong checksum is taken for a right one");
+    }
+    let pairs = decoded.trailer.as_ref().map_or(0, |trailer| trailer.metadata.len());
+    assert!(pairs <= PAIRS_MAX, "{pairs} pairs of metadata");
     assert!(decoded.trailer.is_none() || capabilities.contains(Capabilities::TRAILER));
     comes_back(&decoded, &message, capabilities);
 }
@@ -58,4 +64,6 @@ pub(super) fn with_checksum(message: &[u8]) -> Vec<u8> {
     [message, &[a, b, c, d]].concat()
 }
 
+/// Those of a map, and a trace context.
+const PAIRS_MAX: usize = 4096 + 1;
 const CHECKSUM: u8 = 0x80;

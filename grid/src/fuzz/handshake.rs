@@ -5,8 +5,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::choices::Choices;
 use crate::proto::{Acceptor, dialled, is_guest};
 use crate::wire::{
-    Connect, ConnectResponse, Flags, Header, MuxConnectError, Op, PayloadBuf, Ping, Pong, Trailer, WireTime,
-    local_dials,
+    Capabilities, Connect, ConnectResponse, Flags, Frame, Header, MuxConnectError, Op, PayloadBuf, Ping, Pong, Trailer,
+    WireTime, local_dials,
 };
 
 /// What was read is the same when it is written and read again.
@@ -48,10 +48,14 @@ fn accepts(message: &[u8]) {
     for (local, dials) in [(near, far), (far, near)] {
         let now = WireTime::from(UNIX_EPOCH + Duration::from_secs(NOW));
         let known = |name: &str| [ONE, OTHER].contains(&name) || is_guest(name);
-        let acceptor = Acceptor { local, now, clock_difference_max: Duration::from_secs(300), known };
+        let acceptor = Acceptor { local, now, clock_difference_max: CLOCK_DIFFERENCE_MAX, known };
         let Ok(claimed) = acceptor.on_message(message) else { continue };
         let claim = claimed.claim.clone();
-        assert!(known(&claim.name) && *claim.name != *local, "a stranger is refused");
+        assert!(known(&claim.name) && *claim.name != *local, "a stranger is let in");
+        let frame = Frame::decode(message, Capabilities::V1).expect("it was read before");
+        let connect = Connect::decode(frame.payload).expect("it was read before");
+        assert!(connect.time.abs_difference(now) <= CLOCK_DIFFERENCE_MAX, "a wrong clock is let in");
+        assert_eq!((frame.head.op, connect.token), (Op::Connect, &*claim.token));
         let good = claim.token.len().is_multiple_of(2);
         match claimed.on_verdict(if good { Ok(()) } else { Err("odd".to_owned()) }) {
             Ok(acceptance) => {
@@ -72,6 +76,7 @@ fn dials(message: &[u8]) {
     }
 }
 
+const CLOCK_DIFFERENCE_MAX: Duration = Duration::from_secs(300);
 const ONE: &str = "http://127.0.0.1:9301";
 const OTHER: &str = "http://127.0.0.1:9302";
 /// When the golden vectors were taken, about.

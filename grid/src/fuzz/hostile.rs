@@ -1,7 +1,8 @@
 //! One end of a stream whose other end says anything.
 
 use super::choices::Choices;
-use super::end::{End, Last, MUX, Room, StreamEnd, Terms};
+use super::end::{End, Last, Room, StreamEnd, Terms};
+use super::way::MUX;
 use crate::proto::{Memory, Outcome, outcome};
 use crate::wire::{Capabilities, Flags, Frame, Header, Op, RefusalReason, Trailer};
 
@@ -24,7 +25,7 @@ pub fn hostile(bytes: &[u8]) {
             }
             10 => while this.read() {},
             11 => {
-                this.send(&vec![1; usize::from(choices.byte()) * choices.of(&[1, 1200])].into());
+                this.send(&vec![1; usize::from(choices.byte()) * choices.of(&[1, 1, 1, 1, 5, 5, 5, 1200])].into());
             }
             12 => this.memory = if choices.is_so() { Memory::Scarce } else { Memory::Plenty },
             13 => this.drop_reader(),

@@ -15,6 +15,7 @@ mod merge;
 mod replay;
 mod streams;
 mod upgrade;
+mod way;
 mod websocket;
 
 pub use beats::beats;

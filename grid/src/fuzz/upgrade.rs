@@ -39,9 +39,16 @@ pub fn upgrade(bytes: &[u8]) {
         (Came::Refused(LinkError::Rejected(_)), Some(status)) => {
             assert!([&b"400"[..], b"403", b"404", b"426"].contains(&status) && answer.ends_with(b"\r\n\r\n"));
         }
-        (Came::Message(_), Some(b"101")) => {}
+        (Came::Message(_), Some(b"101")) => assert!(may_be_upgraded(rest), "a request is taken that must not be"),
         _ => panic!("{came:?} with the answer {}", answer.escape_ascii()),
     }
+}
+
+/// Whether a request names the right path, and is not that of a browser.
+fn may_be_upgraded(request: &[u8]) -> bool {
+    let end = request.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or(request.len());
+    let head = String::from_utf8_lossy(request.get(..end).unwrap_or_default()).to_ascii_lowercase();
+    head.contains("/grid/v1") && !head.lines().any(|line| line.starts_with("origin:"))
 }
 
 /// What comes of a connection: no WebSocket, or one with a first message or none.
