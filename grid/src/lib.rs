@@ -167,6 +167,9 @@ mod connection;
 mod context;
 mod description;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod half;
 mod handler;
 mod inbound;

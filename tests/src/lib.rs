@@ -2,6 +2,7 @@
 
 pub mod allocator;
 pub mod capture;
+pub mod fuzz;
 pub mod log;
 pub mod memory;
 pub mod mesh;

@@ -87,4 +87,13 @@ pub(crate) use table::{Cancelled, NoSlot};
 #[cfg(feature = "axum")]
 pub(crate) use upgrade::answer as answer_upgrade;
 #[cfg(grid_bench)]
-pub(crate) use {hand::Hand, outbox::Outbox, table::Table, wakes::Wakes};
+pub(crate) use {hand::Hand, outbox::Outbox};
+#[cfg(any(test, fuzzing))]
+pub(crate) use {
+    socket::{Socket, WebSocket},
+    table::Met,
+    upgrade::{accept as accept_http, dial as dial_http},
+    websocket::{Inbox, Masks, Received, apply_mask},
+};
+#[cfg(any(test, fuzzing, grid_bench))]
+pub(crate) use {table::Table, wakes::Wakes};
