@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use grid::{Context, Inbound, ManagerBuilder, Outbound, RemoteError, Windows};
+use grid::{Context, Describe, HandlerId, Inbound, ManagerBuilder, Outbound, RemoteError, Windows};
 use serde::{Deserialize, Serialize};
 
-use crate::probe::{Probe, echo};
+use crate::probe::{ECHO, HANG, Probe, echo};
 
 /// An item with what serde knows of.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -113,6 +113,8 @@ pub(super) fn serve(builder: ManagerBuilder, probe: &Probe) -> ManagerBuilder {
             pending().await
         }
     });
+    let raw = [ECHO, HANG, SLEEPS, FAILS, STREAM_ECHO, STREAM_OUT, STREAM_HANG].map(HandlerId::from);
+    let builder = builder.allow_guests(raw.into_iter().chain(AllClient::DESCRIPTION.handler_ids()));
     builder.serve(AllServer::new(Served(probe.clone()))).serve_at(ROUTE, AllServer::new(Served(probe.clone())))
 }
 

@@ -61,7 +61,7 @@ impl Stage {
         let peer = names.find(|peer| dials(&name, peer) == (side == Side::Dials)).expect("names do not end");
         let (streams, dialled) = unbounded_channel();
         let probe = Probe::default();
-        let builder = Manager::builder(name).peers([&*peer]).route(ROUTE).connector(Streams(streams)).allow_guests();
+        let builder = Manager::builder(name).peers([&*peer]).route(ROUTE).connector(Streams(streams));
         let builder = builder
             .limits(|limits| {
                 limits.message_bytes_max = MESSAGE_BYTES_MAX;
