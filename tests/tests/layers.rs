@@ -63,3 +63,30 @@ fn rt_does_not_name_the_public_face() {
         }
     }
 }
+
+/// The page on security names the tests that show what it says.
+#[test]
+fn each_test_that_the_page_on_security_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let page = std::fs::read_to_string(root.join("SECURITY.md")).expect("it is there");
+    let mut sources = String::new();
+    read_all(&root.join("tests/tests"), &mut sources);
+    // Names of tests are sentences; other words in backticks are not.
+    let names = page.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() >= 4);
+    let names: Vec<_> =
+        names.filter(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')).collect();
+    assert!(names.len() > 20, "{names:?}");
+    for name in names {
+        assert!(sources.contains(&format!("fn {name}(")), "there is no test {name}");
+    }
+}
+
+fn read_all(folder: &Path, sources: &mut String) {
+    for entry in std::fs::read_dir(folder).expect("it is there") {
+        let path = entry.expect("it can be listed").path();
+        match path.is_dir() {
+            true => read_all(&path, sources),
+            false => sources.push_str(&std::fs::read_to_string(path).unwrap_or_default()),
+        }
+    }
+}

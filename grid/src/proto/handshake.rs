@@ -201,6 +201,12 @@ mod tests {
     }
 
     #[test]
+    fn a_claim_shows_no_token() {
+        let claim = Claim { name: "http://a:1".into(), token: "hush".into() };
+        assert_eq!(format!("{claim:?}"), "Claim { name: \"http://a:1\", .. }");
+    }
+
+    #[test]
     fn the_wrong_direction_and_the_own_name_are_rejected_and_a_guest_has_no_direction() {
         let dialler = good().host;
         let acceptor = if dialler == LOCAL { PEER } else { LOCAL };

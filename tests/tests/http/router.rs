@@ -101,6 +101,14 @@ async fn what_is_no_upgrade_is_refused_on_a_router_as_well() {
 }
 
 #[tokio::test]
+async fn a_browser_is_turned_away_by_a_router_as_well() {
+    let mounted = mounted().await;
+    let (_, answer) = mounted.ask(&good().with("Origin", "http://node:1")).await;
+    assert_eq!(answer.status(), 403);
+    mounted.link().await;
+}
+
+#[tokio::test]
 async fn a_rejection_reads_the_same_on_a_router() {
     let mounted = mounted().await;
     let (mut peer, answer) = mounted.ask(&good()).await;
