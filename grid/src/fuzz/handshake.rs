@@ -3,7 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::choices::Choices;
-use crate::proto::{Acceptor, dialled, is_guest};
+use crate::proto::{Acceptor, Remote, dialled, is_guest};
 use crate::wire::{
     Capabilities, Connect, ConnectResponse, Flags, Frame, Header, MuxConnectError, Op, PayloadBuf, Ping, Pong, Trailer,
     WireTime, local_dials,
@@ -68,11 +68,12 @@ fn accepts(message: &[u8]) {
 }
 
 fn dials(message: &[u8]) {
-    if let Ok(Ok((id, capabilities))) = dialled(message) {
-        let response = ConnectResponse { id, accepted: true, rejected_reason: "", capabilities };
+    if let Ok(Ok(remote)) = dialled(message) {
+        let Remote { id, capabilities, message_bytes_max } = remote;
+        let response = ConnectResponse { id, accepted: true, rejected_reason: "", capabilities, message_bytes_max };
         let mut body = Vec::new();
         response.put(&mut body);
-        assert_eq!(dialled(&first_message(Op::ConnectResponse, &body)), Ok(Ok((id, capabilities))));
+        assert_eq!(dialled(&first_message(Op::ConnectResponse, &body)), Ok(Ok(remote)));
     }
 }
 

@@ -11,8 +11,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tungstenite::handshake::derive_accept_key;
 
 use super::choices::Choices;
+use crate::clock::Clock;
 use crate::error::LinkError;
 use crate::limits::{Limits, Timeouts};
+use crate::middleware::Layers;
 use crate::rt::{Guests, Settings, Socket, WebSocket, accept_http, dial_http};
 use crate::transport::Tcp;
 
@@ -89,8 +91,10 @@ fn settings() -> Settings {
         token_source: Arc::new(|_| Box::pin(ready(String::new()))),
         token_validator: Arc::new(|_| Box::pin(ready(Ok(())))),
         connector: Arc::new(Tcp),
+        clock: Clock::default(),
         guests: Guests::Refused,
         tls: None,
+        middleware: Layers::default(),
     }
 }
 
