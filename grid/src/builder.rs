@@ -82,7 +82,8 @@ impl Common {
     }
 
     fn settings(self, guests: Guests, remotes: &BTreeSet<Arc<str>>) -> Result<(Settings, Registry), StartError> {
-        let Self { name, route, limits, timeouts, token_source, token_validator, connector, clock, tls, registry } = self;
+        let Self { name, route, limits, timeouts, token_source, token_validator, connector, clock, tls, registry } =
+            self;
         for remote in remotes {
             let parsed = parse_name(remote)?;
             if connector.is_none() && tls.is_none() && parsed.scheme == Scheme::Https {

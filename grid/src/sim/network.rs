@@ -11,11 +11,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use fastrand::Rng;
 use twox_hash::XxHash3_64;
 
+use super::EPOCH;
 use super::attempt::{Attempt, AttemptId, Dial};
 use super::machine::Boot;
 use super::routes::{Place, Routes};
 use super::wire::Wire;
-use super::EPOCH;
 
 /// Shared by the simulation and all nodes, which run in turns on one thread. One lock, which nothing is woken under.
 pub(super) struct Network {
