@@ -42,38 +42,42 @@
 //! # Many seeds
 //!
 //! All that is random comes from the seed, so a test runs many of them, and one that fails is run again until it is
-//! understood. [`Sim::chaos`] draws faults of all kinds; what they are is in what it returns, which belongs into the message
-//! of an assertion.
+//! understood. [`Sim::chaos`] draws faults of all kinds, and returns what they were, which belongs into the message of an
+//! assertion.
 //!
 //! A panic while a node runs fails the test and names the seed, also in a task or a handler, where nobody else would
 //! see it. What is to panic, in a test of just that, does so by [`resume_unwind`](std::panic::resume_unwind).
 //!
 //! # What is simulated
 //!
-//! - **Networks**: bytes take their time and arrive in pieces of random size; buffers are full at 64 KiB; connections are
-//!   taken in, refused, or wait for an answer that does not come. What is sent into a partition waits, as TCP sends it again until it gets
-//!   through, in either direction alone; a connection whose other end is gone is reset by the first bytes that arrive there, and
-//!   stays half-open until then. What TCP gives up after a quarter of an hour without an answer is kept here.
-//! - **Machines**: each node has a runtime of tokio with one thread and a clock of its own, which moves only as the simulation lets it. A node can be
-//!   [stalled](Sim::stall), [crash](Sim::crash) with sockets that its system closes, [lose its power](Sim::power_off), and be started again. Its time of day is its own as well, and
-//!   [can be wrong](Sim::set_clock).
-//! - **Time** moves in steps of a millisecond, or of up to 8 while nothing is under way: then two events that are
-//!   not related may be seen in another order, as if the network had been that much slower.
+//! - **Networks.** Bytes take their time and arrive in pieces of random size; buffers are full at 64 KiB; connections are
+//!   taken in, refused, or wait for an answer that does not come. What is sent into a partition waits, in either direction
+//!   alone, as TCP sends it again until it gets through. A connection whose other end is gone stays half-open until bytes
+//!   arrive there, and is reset by the first. What TCP gives up after a quarter of an hour without an answer is kept here.
+//! - **Machines.** Each has a tokio runtime of one thread, under a clock that moves only as the simulation lets it. A
+//!   machine can be [stalled](Sim::stall), its program [crash](Sim::crash), it can [lose its power](Sim::power_off), and be
+//!   [started again](Sim::restart). Its time of day is its own, and [can be wrong](Sim::set_clock).
+//! - **Time** moves in steps of a millisecond, or of up to 8 while nothing is under way: what two nodes do of themselves
+//!   in such a step may be seen in the other order, as if the network had been that much slower. Work takes no time.
 //!
 //! # What it takes to be the same each time
 //!
-//! A program that simulates must leave out what comes from elsewhere: real sockets (which fail), threads and
-//! `spawn_blocking`, real time, random numbers other than [`fastrand`](https://docs.rs/fastrand)'s global ones or such as are seeded by them, the order
-//! of a `HashMap`, `tokio::select!` that is not `biased`, several tasks that wait for one `tokio::sync::watch`, and TLS. [`Sim::digest`] tells whether two runs were the same.
+//! A program that is simulated must do without what comes from elsewhere: real sockets (which fail), threads and
+//! `spawn_blocking`, the time of the system, the order of a `HashMap`, `tokio::select!` that is not `biased`, several tasks
+//! that wait for one `tokio::sync::watch`, TLS, and random numbers other than those of the functions of
+//! [`fastrand`](https://docs.rs/fastrand), or seeded by them. A program that does not is simulated as well; but its seeds may not
+//! fail again. [`Sim::digest`] tells whether two runs were the same.
 //!
 //! # Beside other simulators
 //!
-//! turmoil (0.7) runs tokio programs on a simulated network as well, with UDP, files and a DNS that grid has no use for. It was not taken for three of the faults above: what is sent
-//! in its partitions is lost for good, so that a TCP stream never goes on after them (its `hold` keeps it, in both directions only); it cannot
-//! stall a host; and its hosts share one time of day. madsim replaces tokio itself, so what was tested would not be what runs.
+//! turmoil (0.7) runs tokio programs on a simulated network, too. It was not taken for three of the faults above: what is
+//! sent into its partitions is lost for good, so that a TCP stream that had bytes under way never goes on (its `hold` keeps
+//! them, but in both directions); it cannot stall a host; and its hosts have one time of day. madsim puts a runtime of its own in the place
+//! of tokio's, so what was tested would not be what runs.
 
 mod attempt;
 mod chaos;
+mod faults;
 mod machine;
 mod network;
 mod node;
@@ -87,16 +91,15 @@ mod wire;
 
 use std::fmt;
 use std::future::Future;
-use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 pub use self::chaos::{Fault, FaultKind};
 use self::machine::Machine;
-use self::network::{Network, Power};
+use self::network::Network;
 pub use self::node::Node;
-use self::routes::{Place, Way};
+use self::routes::Place;
 pub(crate) use self::socket::Listener;
 
 /// How the program of a node ends.
@@ -140,8 +143,8 @@ impl Sim {
 
     /// Adds a machine of this name, a URL as names of nodes are, and a program, which starts when the simulation next runs.
     ///
-    /// The program ends when its future does, as a process at the end of `main`: with all tasks that are left. Its error fails the test. It
-    /// is called again for each restart, and finds nothing of its former life, but what the test gives it.
+    /// The program ends when its future does, as a process at the end of `main`: with all tasks that are left. Its error
+    /// fails the test. It is called again for each restart, and finds nothing of its former life but what the test keeps.
     ///
     /// # Panics
     /// There is one of this name.
@@ -296,95 +299,6 @@ impl Sim {
 
     fn places(&mut self, a: &str, b: &str) -> (Place, Place) {
         (self.place(a), self.place(b))
-    }
-}
-
-/// Faults. Each panics if there is no node of a name that it is given.
-impl Sim {
-    /// Nothing gets from one of two nodes to the other any more, and nothing says so. What is sent waits.
-    pub fn partition(&mut self, a: &str, b: &str) {
-        self.partition_one_way(a, b);
-        self.partition_one_way(b, a);
-    }
-
-    /// The same in one direction: the other one is as it was.
-    pub fn partition_one_way(&mut self, from: &str, to: &str) {
-        let (from, to) = self.places(from, to);
-        self.network.with(|state| state.routes.set_way(from, to, Way::Blocked));
-    }
-
-    /// Ends the partition of two nodes, in both directions. What waited arrives.
-    pub fn heal(&mut self, a: &str, b: &str) {
-        let (a, b) = self.places(a, b);
-        self.network.with(|state| {
-            state.routes.set_way(a, b, Way::Open);
-            state.routes.set_way(b, a, Way::Open);
-        });
-    }
-
-    /// Ends all partitions.
-    pub fn heal_all(&mut self) {
-        self.network.with(|state| state.routes.open_all());
-    }
-
-    /// Resets all connections between two nodes, at both ends.
-    pub fn cut(&mut self, a: &str, b: &str) {
-        let (a, b) = self.places(a, b);
-        self.network.with(|state| state.cut(a, b));
-    }
-
-    /// How long what is sent takes from now on, drawn evenly, in milliseconds; 1 to 5 of them if nothing else is said. Bytes of one connection do not overtake each other.
-    pub fn delay(&mut self, a: &str, b: &str, delay: RangeInclusive<Duration>) {
-        let (a, b) = self.places(a, b);
-        self.network.with(|state| {
-            state.routes.set_delay(a, b, delay.clone());
-            state.routes.set_delay(b, a, delay);
-        });
-    }
-
-    /// Ends a program at once, as a kill does: its future and all tasks are dropped, and the system of its machine closes its
-    /// sockets.
-    pub fn crash(&mut self, name: &str) {
-        let place = self.place(name);
-        self.network.with(|state| state.close_all(place));
-        self.host(name).state = HostState::Down;
-    }
-
-    /// Takes the power from a machine: its program ends at once, and nobody hears of it.
-    pub fn power_off(&mut self, name: &str) {
-        let place = self.place(name);
-        self.network.with(|state| state.set_power(place, Power::Off));
-        self.crash(name);
-    }
-
-    /// Starts the program of a machine again, which crashes first if it runs, and gives it power if it has none.
-    pub fn restart(&mut self, name: &str) {
-        self.crash(name);
-        let place = self.place(name);
-        self.network.with(|state| state.set_power(place, Power::On));
-        self.host(name).state = HostState::Starting;
-    }
-
-    /// Stops a machine for so long, as `SIGSTOP` does a process: its clocks go on. What is down stays down.
-    pub fn stall(&mut self, name: &str, time: Duration) {
-        let until = self.elapsed() + time;
-        let state = &mut self.host(name).state;
-        *state = match std::mem::replace(state, HostState::Down) {
-            HostState::Runs(machine) => HostState::Stalled(machine, until),
-            HostState::Stalled(machine, before) => HostState::Stalled(machine, until.max(before)),
-            state @ (HostState::Starting | HostState::Down) => state,
-        };
-    }
-
-    /// The time of day by the clock of a machine.
-    pub fn clock(&mut self, name: &str) -> SystemTime {
-        self.host(name).node.now()
-    }
-
-    /// Sets the clock of a machine, which goes on from there. What measures how long something takes is not affected.
-    pub fn set_clock(&mut self, name: &str, time: SystemTime) {
-        let place = self.place(name);
-        self.network.with(|state| state.set_time_of_day(place, time));
     }
 }
 

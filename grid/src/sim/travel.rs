@@ -35,7 +35,7 @@ impl State {
         }
     }
 
-    /// Resets all connections between two nodes, and refuses the attempts.
+    /// Resets all connections between two nodes.
     pub(super) fn cut(&mut self, a: Place, b: Place) {
         for wire in self.wires.values_mut().filter(|wire| wire.is_between(a, b)) {
             for side in Side::BOTH {

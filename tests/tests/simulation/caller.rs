@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::ledger::{Ledger, Outcome};
 use super::plan::{Begins, Item, Kind, Plan};
-use super::service::{Oops, WorkClient};
+use super::service::{Oops, WorkClient, pause};
 
 type Ends<T> = Result<T, CallError<Oops>>;
 
@@ -90,6 +90,7 @@ async fn read(plan: &Plan, mut items: Inbound<Item, Oops>) -> Ends<()> {
             Some(Ok(item)) => {
                 plan.check(seq, &item);
                 seq += 1;
+                pause(plan.reading_takes).await;
             }
             Some(Err(error)) => break Err(error),
             None => break Ok(()),

@@ -20,6 +20,8 @@ pub(crate) struct Plan {
     pub(crate) bytes: usize,
     /// Milliseconds between two items, on the side of the handler.
     pub(crate) item_takes: u64,
+    /// The same on the side of the caller.
+    pub(crate) reading_takes: u64,
     /// Milliseconds before the handler ends.
     pub(crate) handler_takes: u64,
     pub(crate) ends: Ends,
@@ -80,6 +82,7 @@ impl Plan {
             items: fastrand::usize(0..one_of(&[2, 10, 40])),
             bytes: fastrand::usize(0..one_of(&[10, 10, 100, 100, 1_000, 5_000, 30_000])),
             item_takes: one_of(&[0, 0, 0, 1, 30]),
+            reading_takes: one_of(&[0, 0, 0, 1, 20]),
             handler_takes: one_of(&[0, 0, 1, fastrand::u64(0..400)]),
             ends,
             timeout: fastrand::bool().then(|| fastrand::u64(1..2_000)),
@@ -106,6 +109,7 @@ impl Plan {
             items: 5,
             bytes: 50,
             item_takes: 0,
+            reading_takes: 0,
             handler_takes: 1,
             ends: Ends::Answer,
             timeout: None,

@@ -145,7 +145,7 @@ async fn end(plan: &Plan, visit: Visit) -> Result<usize, Oops> {
 }
 
 /// No pause at all if it is of no length.
-async fn pause(millis: u64) {
+pub(crate) async fn pause(millis: u64) {
     if millis > 0 {
         sleep(Duration::from_millis(millis)).await;
     }
