@@ -129,7 +129,9 @@ impl Net {
         assert!(!self.closed && self.calls.len() < CALLS_MAX);
         assert!(mux != 0 && self.seen.insert(mux), "a mux id comes twice");
         self.calls.push(Call { mux, deadline, end: None });
-        let head = Header::new(Op::Request, mux, Flags::EOF | Flags::CRC);
+        // The others mean nothing in a request, and must not come back in its answer.
+        let more = choices.of(&[Flags::NONE, Flags::ERROR, Flags::ZERO, Flags::ERROR | Flags::STATELESS]);
+        let head = Header::new(Op::Request, mux, Flags::EOF | Flags::CRC | more);
         let head = Header { deadline_ms: millis.into(), ..head };
         let subroute = choices.is_so().then(|| Subroute::new("a").id(head.handler));
         let payload = PayloadBuf::copy_from(&mux.to_be_bytes());
@@ -149,7 +151,8 @@ impl Net {
         let own = call.mux().to_be_bytes();
         let counts = self.peer == Capabilities::OWN;
         let payload = || PayloadBuf::copy_from(&own);
-        let frame = match choices.below(6) {
+        let kind = choices.below(6);
+        let frame = match kind {
             0 => call.on_reply(Reply::Answer(payload()), counts),
             1 => call.on_reply(Reply::Error(payload()), counts),
             2 => call.on_reply(Reply::Nil, counts),
@@ -158,7 +161,16 @@ impl Net {
             _ => call.on_refuse(RefusalReason::Overloaded, "busy", counts),
         };
         let decoded = Frame::decode(frame.as_bytes(), self.peer).expect("what is sent can be decoded");
-        assert!(decoded.subroute.is_none() && outcome(&decoded).is_some(), "an answer ends a call");
+        assert_eq!((decoded.subroute, decoded.head.mux), (None, u64::from_be_bytes(own)));
+        match outcome(&decoded).expect("an answer ends a call") {
+            Outcome::Answer(answer) => {
+                assert!((kind == 0 && answer == own) || (matches!(kind, 2 | 4) && answer.is_empty()))
+            }
+            Outcome::Error(error) => assert!((kind == 1 && error == own) || (kind == 3 && !counts)),
+            Outcome::Refused(reason, _) if kind == 3 => assert_eq!(reason, RefusalReason::Panicked),
+            Outcome::Refused(reason, _) => assert!(kind == 5 && (reason == RefusalReason::Overloaded || !counts)),
+            Outcome::Violation(what) => panic!("{what}"),
+        }
         self.answers.push_back(bytes_of(frame.as_bytes()));
     }
 

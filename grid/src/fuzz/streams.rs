@@ -32,6 +32,8 @@ struct Pair {
     way: Way,
     /// An item met no room, which may end the call at any time.
     overflown: bool,
+    /// Of all items.
+    bytes: usize,
 }
 
 impl Pair {
@@ -48,7 +50,7 @@ impl Pair {
         let terms = Terms { peer, window: inbound, granted: into_handler, credits: out_of_handler };
         let opening = Some(granting(Op::ConnectMux, capabilities, out_of_handler));
         let caller = StreamEnd::new(End::Caller, caller);
-        Self { caller, handler: None, opening, capabilities, terms, way, overflown: false }
+        Self { caller, handler: None, opening, capabilities, terms, way, overflown: false, bytes: 0 }
     }
 
     fn step(&mut self, choices: &mut Choices<'_>) {
@@ -69,8 +71,9 @@ impl Pair {
         let Some(end) = (if of_caller { Some(caller) } else { handler.as_mut() }) else { return };
         match op & 0x1f {
             0..6 => {
-                let size = usize::from(choices.byte()) * choices.of(&[0, 1, 1, 1, 1, 5, 5, 1200]);
-                end.send(&vec![op; size].into());
+                let size = usize::from(choices.byte()) * choices.of(&[0, 1, 1, 1, 1, 5, 5, 4200]);
+                self.bytes += size;
+                end.send(&vec![op; if self.bytes > BYTES_MAX { 0 } else { size }].into());
             }
             20..26 => {
                 end.read();
@@ -214,3 +217,6 @@ fn granting(op: Op, capabilities: Capabilities, granted: u32) -> Wire {
     let header = Header::new(op, MUX, Flags::CRC);
     Wire::new(header, PayloadBuf::with_capacity(0), &trailer, Carries::Credits(granted))
 }
+
+/// Some times what one direction may be ahead.
+const BYTES_MAX: usize = 8 << 20;

@@ -88,11 +88,11 @@ impl Peer {
     async fn step(&mut self, stage: &mut Stage, choices: &mut Choices<'_>) {
         match choices.byte() & 0x0f {
             0..5 => {
-                let frame = self.frame(choices);
-                self.wire.send_message(frame).await;
+                let message = self.message(choices);
+                self.wire.send_message(message).await;
             }
             5 => {
-                let elements: Vec<_> = (0..1 + choices.below(6)).map(|_| self.frame(choices)).collect();
+                let elements: Vec<_> = (0..1 + choices.below(6)).map(|_| self.message(choices)).collect();
                 let claimed = if choices.is_so() { choices.u32() } else { u32::try_from(elements.len()).unwrap_or(0) };
                 self.wire.send_message(merge(claimed, &elements)).await;
             }
@@ -118,7 +118,7 @@ impl Peer {
             }
             12 | 13 => self.answer(choices).await,
             14 if choices.byte() == 0xff => self.wire.is_over = true,
-            _ => {}
+            _ => self.storm(choices).await,
         }
     }
 
@@ -160,30 +160,45 @@ impl Peer {
         self.wire.send_message(frame.encode()).await;
     }
 
-    /// Some frame, most of the time one that is well formed.
-    fn frame(&mut self, choices: &mut Choices<'_>) -> Vec<u8> {
+    /// Some message of one frame, most of the time one that is well formed.
+    fn message(&mut self, choices: &mut Choices<'_>) -> Vec<u8> {
+        let frame = self.frame(choices);
+        let cut = choices.byte();
+        let mut bytes = frame.encode();
+        if cut >= 0xe0 {
+            bytes.truncate(usize::from(choices.byte()));
+        }
+        bytes
+    }
+
+    fn frame(&mut self, choices: &mut Choices<'_>) -> Frame {
         let code = choices.byte();
         let code = if code < 0xf0 { 1 + code % 17 } else { code };
-        let mux = self.mux(choices);
-        let form = choices.byte();
-        let mut frame =
-            Frame::new(code, mux).flags(choices.byte() & (flag::EOF | flag::STATELESS | flag::ERROR | flag::ZERO));
-        frame.handler = choices.of(&HANDLERS);
-        frame.seq = if form & 1 == 0 { self.next_seq(mux) } else { choices.u32() };
-        frame.deadline_ms = if form & 2 == 0 { 0 } else { choices.u32() };
-        frame.payload = some_payload(choices);
-        frame = match form >> 2 & 7 {
+        let (mux, form) = (self.mux(choices), choices.byte());
+        let flags = choices.byte() & (flag::EOF | flag::STATELESS | flag::ERROR | flag::ZERO);
+        let frame = Frame {
+            handler: choices.of(&HANDLERS),
+            seq: if form & 1 == 0 { self.next_seq(mux) } else { choices.u32() },
+            deadline_ms: if form & 2 == 0 { 0 } else { choices.u32() },
+            payload: some_payload(choices),
+            ..Frame::new(code, mux).flags(flags)
+        };
+        let frame = if form & 0x20 == 0 { frame } else { frame.bare() };
+        match form >> 2 & 7 {
             0 => credits(frame, choices.u32()),
             1 => frame.trailer(&Value::Map(vec![(2.into(), Value::Map(vec![("k".into(), "v".into())]))])),
             2 => Frame { trailer: choices.some_bytes().to_vec(), ..frame.flags(flag::TRAILER) },
             3 => frame.under(ROUTE),
             _ => frame,
-        };
-        let mut bytes = if form & 0x20 == 0 { frame.encode() } else { frame.bare().encode() };
-        if form & 0xc0 == 0xc0 {
-            bytes.truncate(usize::from(choices.byte()));
         }
-        bytes
+    }
+
+    /// The same for many calls at once.
+    async fn storm(&mut self, choices: &mut Choices<'_>) {
+        let frame = self.frame(choices);
+        for call in 0..u64::from(choices.byte() % STORM_MAX) {
+            self.wire.send_message(Frame { mux: frame.mux.wrapping_add(call), ..frame.clone() }.encode()).await;
+        }
     }
 }
 
@@ -220,4 +235,6 @@ const HANDLERS: [u32; 16] = [10, 11, 12, 13, 20, 21, 22, 0x701, 0x702, 0x703, 0x
 /// So that an input takes not much longer than others.
 const STEPS_MAX: usize = 256;
 const PIECES_MAX: usize = 64;
+/// Far more calls than the node lets in.
+const STORM_MAX: u8 = 200;
 const MUXES_MAX: usize = 64;
