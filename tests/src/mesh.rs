@@ -41,6 +41,20 @@ pub fn quick(builder: ManagerBuilder) -> ManagerBuilder {
     })
 }
 
+/// Times that notice within [`NOTICED`] that a peer is gone, for tests with real time. Long enough that a process which a
+/// busy machine lets wait is not taken for dead every time.
+pub fn sharp(builder: ManagerBuilder) -> ManagerBuilder {
+    quick(builder).timeouts(|timeouts| {
+        timeouts.ping_interval = Duration::from_millis(250);
+        timeouts.dead_after = Duration::from_secs(1);
+        timeouts.write = Duration::from_secs(1);
+        timeouts.handshake = Duration::from_secs(1);
+    })
+}
+
+/// A peer that is gone right after a pong is dead at the second tick of pings after `dead_after`.
+pub const NOTICED: Duration = Duration::from_millis(1500);
+
 /// Two nodes that are connected, each with what it serves.
 pub async fn pair(
     left: impl FnOnce(ManagerBuilder) -> ManagerBuilder,

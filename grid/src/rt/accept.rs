@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::dial::Attached;
 use super::handshakes::Handshake;
 use super::hello;
-use super::log_once::shown;
+use super::log_once::{Outage, shown};
 use super::node::Node;
 use super::secure;
 use super::socket::{BoxIo, Socket, WebSocket};
@@ -20,6 +20,7 @@ impl Node {
     /// Takes connections from a listener until the node ends.
     pub(crate) async fn accept_forever(self: Arc<Self>, listener: Listener) {
         let closing = self.shared.closing.clone();
+        let mut outage = Outage::default();
         let accepting = async {
             loop {
                 match listener.accept().await {
@@ -34,7 +35,7 @@ impl Node {
                     }
                     Err(error) => {
                         // Most likely out of file descriptors; those of others must close first.
-                        if self.shared.faults.is_news("the listener", &error.to_string()) {
+                        if outage.is_news(&error.to_string(), Instant::now().into_std()) {
                             tracing::warn!(target: "grid::link", %error, "cannot accept connections");
                         }
                         sleep(ACCEPT_PAUSE).await;

@@ -2,29 +2,34 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::error::LinkError;
 
-/// Remembers the last fault of each name.
+/// Remembers the faults of each name.
 #[derive(Debug, Default)]
 pub(crate) struct LogOnce {
-    last: Mutex<HashMap<Box<str>, Box<str>>>,
+    known: Mutex<HashMap<Box<str>, Vec<Box<str>>>>,
 }
 
 impl LogOnce {
-    /// Whether this fault is news. Faults that differ only behind their first colon are the same.
+    /// Whether this fault is news. Faults that differ only behind their first colon are the same; of two that alternate,
+    /// each is news once.
     pub(crate) fn is_news(&self, name: &str, fault: &str) -> bool {
         let kind = fault.split(':').next().unwrap_or_default();
-        let mut last = self.lock();
-        if let Some(known) = last.get_mut(name) {
-            let news = **known != *kind;
-            *known = kind.into();
+        let kind = kind.get(..kind.floor_char_boundary(KIND_BYTES_MAX)).unwrap_or_default();
+        let mut known = self.lock();
+        if let Some(kinds) = known.get_mut(name) {
+            let news = kinds.len() < KINDS_MAX && kinds.iter().all(|known| **known != *kind);
+            if news {
+                kinds.push(kind.into());
+            }
             return news;
         }
-        if last.len() >= NAMES_MAX {
+        if known.len() >= NAMES_MAX {
             return false;
         }
-        last.insert(name.into(), kind.into());
+        known.insert(name.into(), vec![kind.into()]);
         true
     }
 
@@ -38,13 +43,35 @@ impl LogOnce {
         self.lock().clear();
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Box<str>>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Vec<Box<str>>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells a new outage of one thing from one that goes on, in which all may be well for a moment now and then.
+#[derive(Debug, Default)]
+pub(crate) struct Outage {
+    last: Option<(Instant, Box<str>)>,
+}
+
+impl Outage {
+    /// Whether this fault, which happens now, is news.
+    pub(crate) fn is_news(&mut self, fault: &str, now: Instant) -> bool {
+        let goes_on = |(at, last): &(Instant, Box<str>)| **last == *fault && now.duration_since(*at) < OUTAGE_PAUSE;
+        let news = !self.last.as_ref().is_some_and(goes_on);
+        self.last = Some((now, fault.into()));
+        news
     }
 }
 
 /// Names may come from strangers, so they are bounded; beyond this many, faults of further ones are not news.
 const NAMES_MAX: usize = 256;
+/// More kinds of faults than a peer has at one time, unless it makes them up.
+const KINDS_MAX: usize = 16;
+/// A fault may hold what a peer says.
+const KIND_BYTES_MAX: usize = 128;
+/// Much longer than what fails again and again stays well in between.
+const OUTAGE_PAUSE: Duration = Duration::from_secs(60);
 
 /// A fault for the log, which may be told in words of the other side: on one line, and not endless.
 pub(super) fn shown(why: &LinkError) -> String {
@@ -69,6 +96,34 @@ mod tests {
         assert!(log.is_news("a", "auth token: bad"));
         log.forget("a");
         assert!(log.is_news("a", "auth token: bad"));
+    }
+
+    #[test]
+    fn faults_that_alternate_are_news_once_each() {
+        let log = LogOnce::default();
+        let faults = ["cannot reach a: no descriptors", "closed by the peer: reset"];
+        let news = faults.repeat(10).into_iter().filter(|fault| log.is_news("a", fault)).count();
+        assert_eq!(news, 2);
+    }
+
+    #[test]
+    fn what_a_peer_makes_up_takes_bounded_memory() {
+        let log = LogOnce::default();
+        let news = (0..100).filter(|number| log.is_news("a", &format!("{number} {}", "x".repeat(1000)))).count();
+        assert_eq!(news, KINDS_MAX);
+        assert!(log.lock().values().flatten().all(|kind| kind.len() <= KIND_BYTES_MAX));
+    }
+
+    #[test]
+    fn an_outage_is_news_again_once_it_was_over_for_a_minute() {
+        let (mut outage, start) = (Outage::default(), Instant::now());
+        let mut at = |second, fault| outage.is_news(fault, start + Duration::from_secs(second));
+        assert!(at(0, "no descriptors"));
+        assert!(!at(50, "no descriptors"));
+        assert!(!at(100, "no descriptors"), "it goes on");
+        assert!(at(101, "aborted"));
+        assert!(at(102, "no descriptors"));
+        assert!(at(162, "no descriptors"), "it was over");
     }
 
     #[test]

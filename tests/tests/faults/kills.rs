@@ -1,16 +1,20 @@
 //! Two processes under load, one of which is killed and started again.
 
-use std::net::TcpListener;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use grid::{CallError, Connection};
-use grid_tests::mesh::{Place, only};
-use tokio::process::{Child, Command};
+use grid_tests::mesh::{Place, only, soon};
+use grid_tests::process::resident_kib;
+use tokio::time::Instant;
 
-const CALLS: u64 = 100_000;
+use crate::PROCESS;
+use crate::child::{ChildNode, free_name};
+use crate::stage::{is_down, state};
+
+const CALLS: u64 = 30_000;
 const IN_FLIGHT: u64 = 256;
 
 #[derive(Default)]
@@ -21,8 +25,9 @@ struct Outcomes {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_call_has_one_outcome_when_its_process_is_killed() {
+    let _alone = PROCESS.write().await;
     let own = Place::new();
-    let name = free_name();
+    let name = free_name(|_| true);
     let node = own
         .builder()
         .peers([name.clone()])
@@ -30,15 +35,15 @@ async fn every_call_has_one_outcome_when_its_process_is_killed() {
         .start()
         .await
         .expect("the node starts");
-    let mut child = spawn(&name, &own.name);
+    let mut child = ChildNode::spawn(&name, &own.name, "quick");
     let connection = only(&node);
     connection.ready().await.expect("not shut down");
 
     // Once through everything, so that what is allocated for good is there before memory is measured.
-    run(&connection, 10_000, u64::MAX, &mut child).await;
+    soon(run(&connection, 5_000, u64::MAX, &mut child)).await;
     let before = resident_kib();
 
-    let outcomes = run(&connection, CALLS, CALLS / 2, &mut child).await;
+    let (outcomes, [noticed, back]) = soon(run(&connection, CALLS, CALLS / 2, &mut child)).await;
     let (answered, disconnected) = (outcomes.answered.into_inner(), outcomes.disconnected.into_inner());
     assert_eq!(answered + disconnected, CALLS);
     assert!(disconnected > 0, "the kill hit no call");
@@ -49,15 +54,18 @@ async fn every_call_has_one_outcome_when_its_process_is_killed() {
     // In flight at the other end is the one call that asks.
     assert_eq!(connection.single(2_u8, []).await, Ok(Bytes::from("1 0")));
     let after = resident_kib();
-    println!("{answered} answered, {disconnected} disconnected, {before:?} KiB before, {after:?} KiB after");
+    println!(
+        "kill -9: noticed after {noticed:?}, another process connected after {back:?}; {answered} answered, {disconnected} disconnected, {before:?} KiB before, {after:?} KiB after"
+    );
     // Where the system does not tell, `huge.rs` and `leaks.rs` still count what is allocated.
     if let (Some(before), Some(after)) = (before, after) {
         assert!(after < before + 4096, "{before} KiB before, {after} KiB after");
     }
 }
 
-/// Makes calls, and kills the other process once `kill_at` of them have ended.
-async fn run(connection: &Connection, calls: u64, kill_at: u64, child: &mut Child) -> Outcomes {
+/// Makes calls, and kills the other process once `kill_at` of them have ended. Gives the times from the kill to the end of
+/// the link, and from there to the link to another process.
+async fn run(connection: &Connection, calls: u64, kill_at: u64, child: &mut ChildNode) -> (Outcomes, [Duration; 2]) {
     let outcomes = Arc::new(Outcomes::default());
     let next = Arc::new(AtomicU64::new(0));
     let half = Arc::new(tokio::sync::Notify::new());
@@ -79,16 +87,19 @@ async fn run(connection: &Connection, calls: u64, kill_at: u64, child: &mut Chil
             })
         })
         .collect();
+    let mut times = [Duration::ZERO; 2];
     if kill_at < calls {
         half.notified().await;
-        child.kill().await.expect("it can be killed");
-        let peer = connection.remote().to_owned();
-        *child = spawn(&peer, connection.local());
+        let start = Instant::now();
+        let (noticed, ()) = tokio::join!(state(connection, is_down), child.kill());
+        *child = ChildNode::spawn(connection.remote(), connection.local(), "quick");
+        connection.ready().await.expect("not shut down");
+        times = [noticed.1, start.elapsed() - noticed.1];
     }
     for caller in callers {
         caller.await.expect("callers do not panic");
     }
-    Arc::into_inner(outcomes).expect("the callers have ended")
+    (Arc::into_inner(outcomes).expect("the callers have ended"), times)
 }
 
 /// One call, which ends once. Every eighth one makes the other node call back.
@@ -106,26 +117,4 @@ async fn call(connection: &Connection, number: u64, outcomes: &Outcomes) {
         }
         Err(other) => panic!("call {number}: {other}"),
     }
-}
-
-fn spawn(name: &str, peer: &str) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_echo_node"))
-        .args([name, peer])
-        .stdin(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("the node's process starts")
-}
-
-/// A port that is free now; the process that is killed must be able to have it again.
-fn free_name() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    format!("http://{}", listener.local_addr().expect("it is bound"))
-}
-
-/// Memory of this process, as Linux tells it.
-fn resident_kib() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().trim_end_matches(" kB").parse().ok()
 }
