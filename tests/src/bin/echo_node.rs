@@ -6,7 +6,7 @@
 //! load calls. Warnings go to its standard error. It ends when its standard input does.
 
 use bytes::Bytes;
-use grid::{Context, Manager, RemoteError};
+use grid::{Context, HandlerId, Manager, RemoteError};
 use grid_tests::load::{open_to_guests, serve};
 use grid_tests::mesh::{quick, sharp};
 use grid_tests::probe::Probe;
@@ -22,6 +22,7 @@ async fn main() {
     let asked = peer.clone();
     let node = open_to_guests(serve(&Probe::default(), times(Manager::builder(own))))
         .peers([peer])
+        .allow_guests((1..=4_u8).map(HandlerId::from))
         .single(1_u8, async |_, payload: Bytes| Ok(payload))
         .single(2_u8, async |cx: Context, _| {
             let stats = cx.connection().stats();

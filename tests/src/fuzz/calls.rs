@@ -48,7 +48,7 @@ pub(super) async fn make(connection: Connection, plan: Plan) {
                     break;
                 }
             }
-            drop(out.finish().await);
+            let _sent_or_over = out.finish().await;
             for _ in 0..reads {
                 if items.next().await.is_none() {
                     assert!(items.next().await.is_none(), "nothing comes after the end");

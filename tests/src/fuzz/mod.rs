@@ -3,7 +3,7 @@
 //!
 //! - `Wire` is one byte stream to the node, and finds fault with what the node says.
 //! - `Stage` is the node, what it serves, and what must be true of it.
-//! - [`node`] and [`bytes`] are the targets, and [`bounded`] what holds their memory to a bound.
+//! - [`node()`] and [`bytes()`] are the targets, and [`bounded`] what holds their memory to a bound.
 
 mod calls;
 #[path = "../../../grid/src/fuzz/choices.rs"]

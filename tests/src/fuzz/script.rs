@@ -220,7 +220,7 @@ fn some_payload(choices: &mut Choices<'_>) -> Vec<u8> {
     };
     match kind {
         0..0x80 => choices.bytes(kind.into()).to_vec(),
-        0x80..0xc0 => vec![kind; usize::from(choices.byte()) * choices.of(&[1, 10, 150])],
+        0x80..0xc0 => vec![kind; usize::from(choices.byte()) * choices.of(&[1, 10, 50])],
         0xc0..0xd0 => encode_value(&row(kind.into())),
         0xd0..0xe0 => map([("name", "x".into()), ("count", 3.into())]),
         0xe0..0xf0 => {

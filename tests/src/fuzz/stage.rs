@@ -175,13 +175,13 @@ impl Connector for Streams {
     }
 }
 
-/// Small, so that each limit is met. A message has at least the length of a full merge.
-const MESSAGE_BYTES_MAX: usize = 40 << 10;
-const OUTBOX_BYTES_MAX: usize = 8 << 10;
+/// Small, so that each limit is met.
+const MESSAGE_BYTES_MAX: usize = 16 << 10;
+const OUTBOX_BYTES_MAX: usize = 4 << 10;
 const UNREAD_BYTES_MAX: usize = 4 << 10;
 const CALLS_MAX: usize = 6;
 /// What fits into a stream in each direction.
-pub(super) const LINK_BYTES: usize = 16 << 10;
+pub(super) const LINK_BYTES: usize = 4 << 10;
 /// Virtual time passes only when every task waits.
 const MOMENT: Duration = Duration::from_millis(1);
 /// Longer than any call and any pause has.
