@@ -105,21 +105,22 @@ async fn a_full_accept_queue_costs_callers_nothing_and_one_attempt_at_a_time() {
 async fn a_listener_that_says_nothing_costs_callers_nothing_and_one_attempt_at_a_time() {
     let _shared = PROCESS.read().await;
     let (listener, address) = listen(16);
+    let (start, mut streams) = (Instant::now(), Vec::new());
     let node = dialling(address, HANDSHAKE).await;
-    let (mut streams, mut times) = (Vec::<TcpStream>::new(), Vec::new());
-    for _ in 0..3 {
-        let start = Instant::now();
+    while streams.len() < 3 {
         let (stream, _) = soon(listener.accept()).await.expect("somebody dials");
-        times.push(start.elapsed());
-        assert_eq!(attempts(address), 1, "the one before is over");
         streams.push(stream);
+        assert!(attempts(address) <= 1, "the one before is over");
     }
+    let third = start.elapsed();
     let call = assert_calls_end_at_once(&node).await;
     let start = Instant::now();
     soon(node.shutdown()).await;
     let shutdown = start.elapsed();
-    println!("silent listener: dialled after {times:?}, a call after {call:?}, shutdown in {shutdown:?}");
-    assert!(times[1..].iter().all(|time| *time > HANDSHAKE / 2), "{times:?}");
+    println!(
+        "silent listener: dialled for the third time after {third:?}, a call after {call:?}, shutdown in {shutdown:?}"
+    );
+    assert!(third >= 2 * HANDSHAKE, "{third:?}");
     assert!(call < HANDSHAKE / 10 && shutdown < 10 * HANDSHAKE, "a call after {call:?}, shutdown in {shutdown:?}");
 }
 
