@@ -45,15 +45,15 @@ pub fn quick(builder: ManagerBuilder) -> ManagerBuilder {
 /// busy machine lets wait is not taken for dead every time.
 pub fn sharp(builder: ManagerBuilder) -> ManagerBuilder {
     quick(builder).timeouts(|timeouts| {
-        timeouts.ping_interval = Duration::from_millis(250);
-        timeouts.dead_after = Duration::from_secs(1);
+        timeouts.ping_interval = Duration::from_millis(500);
+        timeouts.dead_after = Duration::from_secs(2);
         timeouts.write = Duration::from_secs(1);
         timeouts.handshake = Duration::from_secs(1);
     })
 }
 
 /// A peer that is gone right after a pong is dead at the second tick of pings after `dead_after`.
-pub const NOTICED: Duration = Duration::from_millis(1500);
+pub const NOTICED: Duration = Duration::from_secs(3);
 
 /// Two nodes that are connected, each with what it serves.
 pub async fn pair(

@@ -38,7 +38,7 @@ pub enum Pace {
     Free,
     /// They are not taken: the sender fills the buffers of the system, and waits.
     Stalled,
-    /// They are taken, and nothing arrives, nor an end. A link on which bytes were lost so carries none that way any more.
+    /// They are taken, and nothing arrives, nor an end. A link that has lost bytes so carries none that way any more.
     Swallowed,
     /// So many pass at a time.
     Trickling { bytes: usize, every: Duration },

@@ -1,5 +1,5 @@
-//! What befalls real processes and real sockets: with real time, each test waits for what happens, and prints how long it
-//! took (`cargo test -p grid-tests --test faults -- --nocapture`).
+//! What befalls real processes and real sockets: with real time, each test waits for what happens, and prints how long
+//! it took (`cargo test -p grid-tests --test faults -- --nocapture`).
 
 #[path = "faults/child.rs"]
 mod child;

@@ -66,7 +66,8 @@ impl ChildNode {
     }
 }
 
-/// A name that fulfils a condition, with a port that is free now: a process that is killed must be able to have it again.
+/// A name that fulfils a condition, with a port that is free now: a process that is killed must be able to have it
+/// again.
 pub(crate) fn free_name(condition: impl Fn(&str) -> bool) -> String {
     let name = || {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");

@@ -55,7 +55,8 @@ async fn every_call_has_one_outcome_when_its_process_is_killed() {
     assert_eq!(connection.single(2_u8, []).await, Ok(Bytes::from("1 0")));
     let after = resident_kib();
     println!(
-        "kill -9: noticed after {noticed:?}, another process connected after {back:?}; {answered} answered, {disconnected} disconnected, {before:?} KiB before, {after:?} KiB after"
+        "kill -9: noticed after {noticed:?}, another process connected after {back:?}; {answered} answered, \
+         {disconnected} disconnected, {before:?} KiB before, {after:?} KiB after"
     );
     // Where the system does not tell, `huge.rs` and `leaks.rs` still count what is allocated.
     if let (Some(before), Some(after)) = (before, after) {
@@ -63,8 +64,8 @@ async fn every_call_has_one_outcome_when_its_process_is_killed() {
     }
 }
 
-/// Makes calls, and kills the other process once `kill_at` of them have ended. Gives the times from the kill to the end of
-/// the link, and from there to the link to another process.
+/// Makes calls, and kills the other process once `kill_at` of them have ended. Gives the times from the kill to the end
+/// of the link, and from there to the link to another process.
 async fn run(connection: &Connection, calls: u64, kill_at: u64, child: &mut ChildNode) -> (Outcomes, [Duration; 2]) {
     let outcomes = Arc::new(Outcomes::default());
     let next = Arc::new(AtomicU64::new(0));

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use crate::stage::{Stage, until};
 use crate::{ALLOCATOR, PROCESS};
 
-const WARM: u64 = 100;
+const WARM: u64 = 50;
 const RECONNECTIONS: u64 = 500;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -80,7 +80,7 @@ impl Held {
         }
     }
 
-    /// Blocks of the runtime come and go by a few, and threads come to keep other frames' memory for the next ones.
+    /// Blocks of the runtime come and go by a few.
     fn is_as_before(&self, before: Self) -> bool {
         self.live.bytes < before.live.bytes + LIVE_SLACK_BYTES
             && self.live.blocks < before.live.blocks + LIVE_SLACK_BLOCKS
@@ -107,7 +107,8 @@ async fn held(stage: &Stage, before: Option<Held>) -> Held {
     last.0
 }
 
-const LIVE_SLACK_BYTES: usize = 256 << 10;
+/// Each of three threads may keep memory of large frames for the next ones, in one block. A leak shows in blocks.
+const LIVE_SLACK_BYTES: usize = 6 << 20;
 const LIVE_SLACK_BLOCKS: usize = 50;
 const RESIDENT_SLACK_KIB: u64 = 8 << 10;
 /// Nothing is on its way any more.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use grid::Connection;
 use grid_tests::load::{End, Load, open_to_guests};
-use grid_tests::mesh::{NOTICED, sharp, soon};
+use grid_tests::mesh::{NOTICED, quick, sharp, soon};
 use grid_tests::probe::ECHO;
 use grid_tests::proxy::{Pace, Way};
 use tokio::time::{Instant, sleep};
@@ -51,7 +51,7 @@ async fn a_link_that_swallows_one_way_is_given_up_and_mended() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_trickles_hurts_nobody_else() {
     let _shared = PROCESS.read().await;
-    let stage = Stage::start(|builder| open_to_guests(sharp(builder))).await;
+    let stage = Stage::start(|builder| open_to_guests(quick(builder))).await;
     let echoed = grid::connect(stage.left.name()).single(ECHO, async |_, payload: Bytes| Ok(payload));
     let guest = soon(echoed.into_future()).await.expect("it is let in");
     let (trickling, beside) = (stage.load(4), Load::start([guest.clone()], 4));
