@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::way::{Carries, MUX, Wire};
-use crate::proto::{Ahead, Batch, Event, Memory, Outcome, Over, Receiving, Reply, Sending, Size, Take, Window};
+use crate::proto::{
+    Ahead, Batch, Event, Memory, Outcome, Over, Receiving, Reply, Sending, Size, Take, Window, held_bytes,
+};
 use crate::wire::{Capabilities, Flags, Frame, Header, Op, PayloadBuf, Pong, RefusalReason, Trailer};
 
 pub(super) use crate::proto::End;
@@ -231,7 +233,7 @@ impl StreamEnd {
         }
         if let Some(item) = kept {
             assert!(matches!(event, Event::Readable | Event::Ended(None)), "{event:?} of an item that is kept");
-            self.held += item.len();
+            self.held += held_bytes(item.len());
             self.kept.push(item);
         }
         self.on_event(event, frame.head);
@@ -318,7 +320,7 @@ impl StreamEnd {
         assert_eq!(self.told, None, "an item comes after the end");
         assert_eq!(self.kept.get(self.read), Some(&item), "an item is lost or comes twice");
         self.read += 1;
-        self.unsettled += item.len();
+        self.unsettled += held_bytes(item.len());
         true
     }
 
@@ -379,7 +381,7 @@ impl StreamEnd {
         if self.reader == Reader::Gone {
             return;
         }
-        let unread: usize = self.kept.iter().skip(self.read).map(Bytes::len).sum();
+        let unread: usize = self.kept.iter().skip(self.read).map(|item| held_bytes(item.len())).sum();
         assert_eq!(self.held, unread + self.unsettled, "what is held is counted wrong");
         // The last item of a handler needs no credit.
         assert!(self.granted.saturating_add(self.unread()) <= self.window + 1, "more comes than the window");

@@ -119,12 +119,15 @@ async fn read_head<T: TryParse>(socket: &mut Socket) -> Result<Result<(T, Vec<u8
     loop {
         let read = socket.read_buf(&mut head).await.map_err(|error| closed(&error))?;
         if read == 0 {
-            return Err(LinkError::Closed("end of stream in the upgrade".into()));
+            return match T::try_parse(&head) {
+                Err(_) => Ok(Err(Malformed)),
+                Ok(_) => Err(LinkError::Closed("end of stream in the upgrade".into())),
+            };
         }
         // It is parsed from its beginning, so not for each byte that comes.
         let new = head.len().saturating_sub(read + HEAD_END.len());
         let may_end = head.get(new..).is_some_and(|new| new.windows(HEAD_END.len()).any(|end| end == HEAD_END));
-        if !may_end && head.len() < 2 * parsed_len {
+        if !may_end && head.len() < 2 * parsed_len && head.len() <= HEAD_BYTES_MAX {
             continue;
         }
         parsed_len = head.len();
