@@ -125,8 +125,8 @@ async fn read_head<T: TryParse>(socket: &mut Socket) -> Result<Result<(T, Vec<u8
             };
         }
         // It is parsed from its beginning, so not for each byte that comes.
-        let new = head.len().saturating_sub(read + HEAD_END.len());
-        let may_end = head.get(new..).is_some_and(|new| new.windows(HEAD_END.len()).any(|end| end == HEAD_END));
+        let new = head.get(head.len().saturating_sub(read + HEAD_ENDS[0].len())..).unwrap_or_default();
+        let may_end = HEAD_ENDS.iter().any(|end| new.windows(end.len()).any(|part| part == *end));
         if !may_end && head.len() < 2 * parsed_len && head.len() <= HEAD_BYTES_MAX {
             continue;
         }
@@ -151,6 +151,7 @@ async fn refuse<T>(mut socket: Socket, status: http::StatusCode) -> Result<T, Li
 
 /// v1's embedder compares it with its own clock.
 const TIME: HeaderName = HeaderName::from_static("x-minio-time");
-const HEAD_END: &[u8] = b"\r\n\r\n";
+/// With an empty line, of which a carriage return may be missing.
+const HEAD_ENDS: [&[u8]; 2] = [b"\n\r\n", b"\n\n"];
 /// The longest request head that is read; browsers send less.
 const HEAD_BYTES_MAX: usize = 16 << 10;
