@@ -55,7 +55,7 @@ pub(crate) fn begin<T, E>(call: &mut Call<T, E>) -> Option<Asking> {
         began,
     };
     Some(Box::pin(async move {
-        let begun = Watch::begin(info, request.as_bytes());
+        let begun = Watch::begin(info, request.as_bytes(), None);
         let begun = match deadline {
             Some(at) => timeout_at(at, begun).await.map_err(|_| NotPassed::Late)?,
             None => begun.await,
@@ -76,9 +76,7 @@ pub(crate) fn passed<T, E>(
     };
     call.payload = Some(Ok(request));
     call.metadata.clone_from(&watch.call().metadata);
-    if let Some(at) = watch.call().deadline() {
-        (call.timeout, call.deadline) = (None, Some(at));
-    }
+    call.until = watch.call().deadline();
     call.watch = Some(Arc::new(watch));
     Ok(call)
 }

@@ -1,123 +1,33 @@
-//! Building a node, or a guest's connection.
+//! Building a node.
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::future::{Future, IntoFuture};
+use std::future::Future;
 use std::net::TcpListener as StdTcpListener;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::net::TcpListener;
-use tokio::runtime::Handle;
 
-use crate::auth::{Auth, SharedSecret};
+use crate::auth::Auth;
+#[cfg(feature = "sim")]
 use crate::clock::Clock;
-use crate::connection::Connection;
+use crate::common::{Common, parse_name};
 use crate::context::Context;
-use crate::error::{ConnectError, RemoteError, StartError};
+use crate::error::{RemoteError, StartError};
 use crate::handler::{Service, register, register_raw, register_raw_stream};
 use crate::inbound::Inbound;
 use crate::limits::{Limits, Timeouts};
 use crate::manager::Manager;
-use crate::middleware::{Layers, Middleware};
+use crate::middleware::Middleware;
 use crate::outbound::Outbound;
-use crate::proto::{Claim, GUEST};
-use crate::rt::{Attached, Guard, Guests, Node, Peer, Registry, Settings, dial_once, keep_connected};
+use crate::proto::Claim;
+use crate::rt::{Guests, Node, Settings};
+#[cfg(feature = "tls")]
 use crate::tls::Tls;
-use crate::transport::{Connector, Listener, NodeName, Scheme, Tcp};
+use crate::transport::{Connector, Listener, NodeName, Scheme};
 use crate::windows::Windows;
 use crate::wire::HandlerId;
-
-/// What a node of the mesh and a guest have in common.
-struct Common {
-    name: Arc<str>,
-    route: Box<str>,
-    limits: Limits,
-    timeouts: Timeouts,
-    auth: Auth,
-    connector: Option<Arc<dyn Connector>>,
-    clock: Clock,
-    tls: Option<Tls>,
-    middleware: Layers,
-    registry: Result<Registry, StartError>,
-}
-
-impl Common {
-    fn new(name: Arc<str>) -> Self {
-        Self {
-            name,
-            route: "/grid/v1".into(),
-            limits: Limits::default(),
-            timeouts: Timeouts::default(),
-            auth: Auth::default(),
-            connector: None,
-            clock: Clock::default(),
-            tls: None,
-            middleware: Layers::default(),
-            registry: Ok(Registry::default()),
-        }
-    }
-
-    /// The first fault is kept until the end.
-    fn register(&mut self, add: impl FnOnce(&mut Registry) -> Result<(), StartError>) {
-        if let Ok(registry) = &mut self.registry
-            && let Err(error) = add(registry)
-        {
-            self.registry = Err(error);
-        }
-    }
-
-    /// A secret that is none is a mistake, of an environment without its variable as a rule.
-    fn secret(&mut self, secret: &[u8]) -> SharedSecret {
-        if secret.is_empty() {
-            self.register(|_| Err(StartError::EmptySecret));
-        }
-        SharedSecret::new(secret)
-    }
-
-    #[cfg(feature = "sim")]
-    fn simulate(&mut self, node: &crate::sim::Node) {
-        self.clock = Clock::Simulated(node.clone());
-        self.connector = Some(Arc::new(node.clone()));
-    }
-
-    fn settings(self, guests: Guests, remotes: &BTreeSet<Arc<str>>) -> Result<(Settings, Registry), StartError> {
-        let Self { name, route, limits, timeouts, auth, connector, clock, tls, middleware, registry } = self;
-        for remote in remotes {
-            let parsed = parse_name(remote)?;
-            if connector.is_none() && tls.is_none() && parsed.scheme == Scheme::Https {
-                return Err(StartError::NoTls((&**remote).into()));
-            }
-        }
-        if !route.starts_with('/') || route.contains(|c: char| c.is_whitespace() || "?#".contains(c)) {
-            return Err(StartError::InvalidRoute(route));
-        }
-        limits.validate()?;
-        timeouts.validate()?;
-        Handle::try_current().map_err(|_| StartError::NoRuntime)?;
-        let connector = connector.unwrap_or_else(|| Arc::new(Tcp));
-        let (token_source, token_validator) = auth.into_parts(&name, &clock);
-        let settings = Settings {
-            name,
-            route,
-            limits,
-            timeouts,
-            token_source,
-            token_validator,
-            connector,
-            clock,
-            guests,
-            tls,
-            middleware,
-        };
-        Ok((settings, registry?))
-    }
-}
-
-fn parse_name(name: &str) -> Result<NodeName, StartError> {
-    NodeName::parse(name).map_err(|problem| StartError::InvalidName { name: name.into(), problem })
-}
 
 /// The settings that nodes and guests share, written once for both builders.
 macro_rules! common_settings {
@@ -278,7 +188,8 @@ impl ManagerBuilder {
     }
 
     /// Another secret for guests: who introduces himself as a guest, by [`Connect::shared_secret`], must know this one, and who does
-    /// cannot go by the name of a node. Default: that of [`shared_secret`](Self::shared_secret).
+    /// cannot go by the name of a node. It needs [`shared_secret`](Self::shared_secret) for nodes, a
+    /// [`token_validator`](Self::token_validator) or certificates beside it. Default: that of `shared_secret`.
     pub fn guest_secret(mut self, secret: impl AsRef<[u8]>) -> Self {
         self.common.auth.guest_secret = Some(self.common.secret(secret.as_ref()));
         self
@@ -363,6 +274,10 @@ impl ManagerBuilder {
                 Scheme::Https | Scheme::Http => {}
             }
         }
+        let Auth { secret, guest_secret, validator, .. } = &self.common.auth;
+        if guest_secret.is_some() && secret.is_none() && validator.is_none() && self.common.tls.is_none() {
+            return Err(StartError::GuestSecretAlone);
+        }
         self.peers.remove(&self.common.name);
         let (settings, mut registry) = self.common.settings(self.guests, &self.peers)?;
         registry.allow_guests(&self.guest_handlers)?;
@@ -399,67 +314,4 @@ impl fmt::Debug for ManagerBuilder {
     }
 }
 
-/// Connects to a node from outside of its mesh: a client, a job, a test. Await it to get the [`Connection`].
-///
-/// The node must [`allow_guests`](ManagerBuilder::allow_guests). A guest always dials, reconnects like a peer, and can
-/// serve services too, so that the node can call it back through
-/// [`Context::connection`](crate::Context::connection).
-///
-/// ```no_run
-/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// let connection = grid::connect("http://10.0.0.1:9000").shared_secret("the secret of the mesh").await?;
-/// let answer = connection.single(10_u8, "hello").await?;
-/// # Ok(())
-/// # }
-/// ```
-pub fn connect(url: impl Into<Arc<str>>) -> Connect {
-    let guest = format!("{GUEST}{:032x}", fastrand::u128(..));
-    Connect { common: Common::new(guest.into()), url: url.into() }
-}
-
-/// Builds the connection of a guest: see [`connect`].
-#[must_use = "a guest connects when it is awaited"]
-pub struct Connect {
-    common: Common,
-    url: Arc<str>,
-}
-
-impl Connect {
-    /// Takes the clock and the network of a simulated node.
-    #[cfg(feature = "sim")]
-    pub(crate) fn simulated(mut self, node: &crate::sim::Node) -> Self {
-        self.common.simulate(node);
-        self
-    }
-
-    common_settings!();
-
-    async fn connect(self) -> Result<Connection, ConnectError> {
-        let remotes = BTreeSet::from([Arc::clone(&self.url)]);
-        let (settings, registry) = self.common.settings(Guests::Refused, &remotes)?;
-        let guard = Arc::new(Guard(Arc::new(Node::new(settings, registry, remotes))));
-        let node = &guard.0;
-        let peer: Arc<Peer> = node.peer(&self.url).expect("the one peer that the node was built with");
-        let driver = dial_once(&peer, &node.mesh).await?;
-        let first = Attached::new(Arc::clone(&peer), driver);
-        node.shared.tasks.spawn(keep_connected(first, Arc::clone(&node.mesh)));
-        Ok(Connection::of_guest(peer, guard))
-    }
-}
-
-impl IntoFuture for Connect {
-    type Output = Result<Connection, ConnectError>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
-
-    /// Connects, or fails after one attempt; later losses of the link are mended in the background for as long as a
-    /// handle to the connection exists.
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.connect())
-    }
-}
-
-impl fmt::Debug for Connect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connect").field("url", &self.url).finish_non_exhaustive()
-    }
-}
+pub(crate) use common_settings;

@@ -44,6 +44,8 @@ pub struct Call<T, E> {
     pub(crate) timeout: Option<Duration>,
     pub(crate) timeout_default: Option<Duration>,
     pub(crate) deadline: Option<Instant>,
+    /// What has come of the three, once it is known.
+    pub(crate) until: Option<Instant>,
     pub(crate) inherited: Inherited,
     pub(crate) metadata: Vec<(Box<str>, Box<str>)>,
     pub(crate) shape: Shape<T, E>,
@@ -76,6 +78,7 @@ impl<T, E> Call<T, E> {
             timeout: None,
             timeout_default: None,
             deadline: None,
+            until: None,
             inherited: inherited(),
             metadata: Vec::new(),
             shape,

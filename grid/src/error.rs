@@ -275,6 +275,9 @@ pub enum StartError {
     /// A shared secret of no bytes.
     #[error("the shared secret is empty")]
     EmptySecret,
+    /// Guests need a secret and nodes none, so that anybody could be a node: give nodes one as well, or certificates.
+    #[error("guests need a secret, and whoever says that he is a node needs none")]
+    GuestSecretAlone,
     /// Guests may call what is not there.
     #[error("guests are allowed to call handler {0}, and nothing is served under it")]
     NotServed(HandlerId),

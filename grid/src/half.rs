@@ -9,6 +9,7 @@ use crate::connection::Connection;
 use crate::description::Codec;
 use crate::error::{CallError, Refusal};
 use crate::middleware::Watch;
+use crate::outcome::not_connected;
 use crate::proto::{Batch, End};
 use crate::rt::{Ended, Link, Next, Stream, refuse_stream};
 
@@ -43,7 +44,16 @@ impl Half {
     /// The half was dropped before its end. A handler may drop its halves as it likes: its call ends when it returns.
     pub(crate) fn on_drop(&self) {
         if self.is_caller() && self.stream.cancel(&self.link, Ended::Cancelled) {
-            self.watch.iter().for_each(|watch| watch.end_dropped());
+            self.end_dropped();
+        }
+    }
+
+    /// Nobody reads any more how the call ends.
+    fn end_dropped(&self) {
+        let Some(watch) = self.watch.as_ref().filter(|_| self.is_caller()) else { return };
+        match self.link.end() {
+            Some(why) => watch.end(&Err(not_connected(why, &self.connection))),
+            None => watch.end_dropped(),
         }
     }
 
@@ -54,7 +64,8 @@ impl Half {
 
     /// An item that came was refused by the middleware, which ends a stream that this node serves.
     pub(crate) fn on_refused(&self, refusal: &Refusal) {
-        if !self.is_caller() {
+        if !self.is_caller() && !self.stream.is_over() {
+            self.watch.iter().for_each(|watch| watch.end(&Err(CallError::Refused(refusal.clone()))));
             refuse_stream(&self.link, &self.stream, refusal.reason(), refusal.message());
         }
     }
@@ -97,6 +108,7 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         self.half.on_drop();
+        self.half.end_dropped();
         self.half.stream.discard();
     }
 }

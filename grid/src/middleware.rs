@@ -4,12 +4,17 @@ use std::fmt;
 use std::future::{Future, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::call_info::{CallInfo, Direction};
 use crate::error::{CallError, MethodError, Refusal};
+use crate::rt::{DEADLINE_GRACE, Link};
+use crate::wire::RefusalReason;
 
 /// Sees every call of a node, those it serves and those it makes, and every item of their streams.
 ///
@@ -42,7 +47,8 @@ use crate::error::{CallError, MethodError, Refusal};
 /// refuses a call keeps it from those behind it. For each call that one of them has let pass it hears of exactly one end.
 ///
 /// Calls that grid refuses by itself (nothing is served under that id, the node drains, a limit is reached) come to no
-/// handler, and to no middleware of the serving node. Calls that cannot be made for want of a link are seen, and end.
+/// handler, and to no middleware of the serving node. Calls that cannot be made for want of a link are seen, and end; those whose
+/// arguments cannot be encoded, or that have no time, are not.
 ///
 /// # Cost
 /// Two allocations for each call, one for each middleware. A node without any pays nothing.
@@ -50,7 +56,8 @@ use crate::error::{CallError, MethodError, Refusal};
 pub trait Middleware: Send + Sync + 'static {
     /// A call is about to be sent, or its handler is about to run. `request` is its encoded payload.
     ///
-    /// It may wait; that takes of the time of the call, which ends meanwhile if its deadline passes or its caller drops it. It may
+    /// It may wait; that takes of the time of the call, which ends meanwhile if its deadline passes or its caller drops it, but for a
+    /// detached handler. It may
     /// add metadata, which goes to the remote, or is shown to the handler.
     ///
     /// # Errors
@@ -73,7 +80,8 @@ pub trait Middleware: Send + Sync + 'static {
 
     /// A call has ended, however that was. The error of its method is not shown, as it may have any type.
     ///
-    /// For a call that is served, this is the end of its handler: [`CallError::Cancelled`] says that its caller gave it up, and
+    /// For a call that is served, this is the end of its handler: [`CallError::Cancelled`] says that its caller gave it up or
+    /// broke the rules of its stream, and
     /// [`CallError::Disconnected`] that its link was lost. For a stream that is called, it is when the half that reads has told its end, or
     /// was dropped. A panic is caught and logged.
     fn on_end(&self, call: &CallInfo, outcome: &Result<(), CallError<MethodError>>) {}
@@ -130,12 +138,14 @@ pub(crate) struct Watch {
     /// So many let it pass: they hear of its end.
     passed: usize,
     ended: AtomicBool,
+    /// Of a call that is served.
+    link: Option<Arc<Link>>,
 }
 
 impl Watch {
     /// Asks whether a call may begin.
-    pub(crate) async fn begin(call: CallInfo, request: &[u8]) -> Result<Self, Refusal> {
-        let mut watch = Self { call, passed: 0, ended: AtomicBool::new(false) };
+    pub(crate) async fn begin(call: CallInfo, request: &[u8], link: Option<Arc<Link>>) -> Result<Self, Refusal> {
+        let mut watch = Self { call, passed: 0, ended: AtomicBool::new(false), link };
         let shared = watch.call.shared();
         for layer in &shared.settings.middleware.0 {
             if let Err(refusal) = layer.on_call(&mut watch.call, request).await {
@@ -171,9 +181,22 @@ impl Watch {
 
     /// Nobody waits for the end any more.
     pub(crate) fn end_dropped(&self) {
-        let late = self.call.deadline().is_some_and(|deadline| deadline <= Instant::now());
-        self.end(&Err(if late { CallError::DeadlineExceeded } else { CallError::Cancelled }));
+        // A caller gives up at its deadline too, and which of the two ends acts first is a matter of luck.
+        let grace = if self.link.is_some() { DEADLINE_GRACE } else { Duration::ZERO };
+        let is_late = || self.call.deadline().is_some_and(|deadline| deadline <= Instant::now() + grace);
+        let is_lost = || self.link.as_ref().is_some_and(|link| link.end().is_some());
+        self.end(&Err(match () {
+            () if thread::panicking() => panicked(),
+            () if is_lost() => CallError::Disconnected(Arc::clone(&self.call.peer.name)),
+            () if is_late() => CallError::DeadlineExceeded,
+            () => CallError::Cancelled,
+        }));
     }
+}
+
+/// What is told of a handler that panicked.
+pub(crate) fn panicked() -> CallError<MethodError> {
+    CallError::Refused(Refusal::new(RefusalReason::Panicked, "the handler panicked"))
 }
 
 impl Drop for Watch {

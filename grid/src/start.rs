@@ -73,6 +73,11 @@ pub(crate) struct Deadline {
 impl Deadline {
     /// `None`: it has passed.
     pub(crate) fn of<T, E>(call: &Call<T, E>, now: Instant) -> Option<Self> {
+        if let Some(at) = call.until {
+            let left = at.saturating_duration_since(now).as_micros().div_ceil(1000);
+            let millis = u32::try_from(left).unwrap_or(u32::MAX);
+            return (millis > 0).then_some(Self { at: Some(at), millis });
+        }
         let settings = &call.connection.peer().shared.settings;
         let fallback = match call.shape {
             Shape::Single(_) => Some(settings.timeouts.call),

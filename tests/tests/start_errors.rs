@@ -228,7 +228,9 @@ async fn a_peer_that_a_node_was_not_built_with_is_unknown() {
 #[tokio::test]
 async fn a_secret_of_no_bytes_is_an_error() {
     assert_eq!(text(node().shared_secret("")), "the shared secret is empty");
-    assert_eq!(text(node().guest_secret("")), "the shared secret is empty");
+    assert_eq!(text(node().shared_secret("secret").guest_secret("")), "the shared secret is empty");
+    let alone = "guests need a secret, and whoever says that he is a node needs none";
+    assert_eq!(text(node().guest_secret("secret")), alone);
     let guest = grid::connect(NAME).shared_secret("").await.expect_err("it has no secret");
     assert_eq!(guest, ConnectError::Start(StartError::EmptySecret));
 }

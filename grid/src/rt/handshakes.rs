@@ -76,13 +76,26 @@ impl Handshakes {
             tokio::select! {
                 biased;
                 place = &mut place => return self.begun(place.expect("nobody closes it")),
-                () = give_up => {
-                    if let Some((_, (_, given_up))) = self.lock().begun.pop_first() {
-                        given_up.cancel();
-                    }
-                }
+                () = give_up => {}
+            }
+            // One for one: its place comes when its task has seen that.
+            if self.give_up_oldest() {
+                return self.begun(place.await.expect("nobody closes it"));
             }
         }
+    }
+
+    /// False if none has had its share, as somebody else has given up the oldest.
+    fn give_up_oldest(&self) -> bool {
+        let mut running = self.lock();
+        let Some(oldest) = running.begun.first_entry() else { return false };
+        if oldest.get().0 + self.share > Instant::now() {
+            return false;
+        }
+        let (_, given_up) = oldest.remove();
+        drop(running);
+        given_up.cancel();
+        true
     }
 
     fn begun(self: &Arc<Self>, place: OwnedSemaphorePermit) -> Handshake {

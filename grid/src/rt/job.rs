@@ -245,7 +245,7 @@ fn unheard() {
     tracing::debug!(target: "grid::call", "nobody waits for the answer any more");
 }
 
-fn is_too_large(reply: &Reply, bytes_max: usize) -> bool {
+pub(super) fn is_too_large(reply: &Reply, bytes_max: usize) -> bool {
     match reply {
         Reply::Answer(payload) | Reply::Error(payload) => payload.len() > bytes_max.saturating_sub(FRAME_OVERHEAD_MAX),
         Reply::Nil | Reply::Failed(..) => false,

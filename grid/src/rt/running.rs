@@ -145,9 +145,12 @@ impl Running {
     pub(crate) fn close(&self, why: &LinkError) {
         let mut calls = self.lock();
         calls.closed = true;
+        let spare = calls.leased - calls.counted;
+        calls.leased = calls.counted;
         let mut aborts: Vec<_> =
             calls.tasks.iter_mut().filter_map(|(key, task)| Some((*key, task.abort.take()?))).collect();
         drop(calls);
+        self.quota.give_back(spare);
         aborts.sort_unstable_by_key(|(key, _)| *key);
         for stream in self.streams() {
             stream.close(Ended::Link(why.clone()));
@@ -268,10 +271,13 @@ impl Admission {
         calls.streams -= streams(self.kind);
         let quota = &self.link.running.quota;
         let spare = calls.leased - calls.counted;
-        if spare > quota.spare_max() {
-            calls.leased -= spare / 2;
-            quota.give_back(spare / 2);
-        }
+        let back = match calls.closed {
+            true => spare,
+            false if spare > quota.spare_max() => spare / 2,
+            false => return,
+        };
+        calls.leased -= back;
+        quota.give_back(back);
     }
 }
 

@@ -145,4 +145,4 @@ pub(super) fn on_tick(link: &Link, now: std::time::Instant, moved: Moved) {
 
 /// Two ends of a stream that act on one deadline are at most about this far apart: the time that the request travelled, less
 /// that of what was said at its end.
-const DEADLINE_GRACE: Duration = Duration::from_millis(10);
+pub(crate) const DEADLINE_GRACE: Duration = Duration::from_millis(10);

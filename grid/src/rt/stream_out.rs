@@ -4,6 +4,7 @@ use std::pin::pin;
 
 use tokio::sync::{SemaphorePermit, TryAcquireError};
 
+use super::job::within;
 use super::lane::Lane;
 use super::link::Link;
 use super::outbox::{Closed, NoRoom, Queued, Room};
@@ -226,7 +227,7 @@ impl Stream {
     /// Ends a call whose caller broke the rules, in the words of v1.
     pub(crate) fn refuse(&self, link: &Link, reason: RefusalReason, text: &str) {
         let mut out = self.sending();
-        let failed = Reply::Failed(reason, text.into());
+        let failed = within(Reply::Failed(reason, text.into()), link.message_bytes_max);
         let (flags, payload, trailer) = failed.of_stream(link.capabilities.contains(Capabilities::CREDITS));
         if let Some(header) = out.sending.on_end(flags) {
             link.send_control(payload.seal(header, &trailer, None), out.lane);

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 
-use super::job::within;
+use super::job::is_too_large;
 use super::link::Link;
 use super::registry::{Answer, Failure, Handler, Request, Served, Serving};
 use crate::call_info::CallInfo;
 use crate::error::{CallError, MethodError, Refusal};
-use crate::middleware::Watch;
+use crate::middleware::{Watch, panicked};
 use crate::proto::Reply;
 use crate::wire::RefusalReason;
 
@@ -18,55 +18,43 @@ use crate::wire::RefusalReason;
 pub(super) fn serve(handler: &Arc<Handler>, mut request: Request, link: &Arc<Link>) -> Serving {
     let (handler, link) = (Arc::clone(handler), Arc::clone(link));
     Box::pin(async move {
+        let bytes_max = link.message_bytes_max;
         let call = CallInfo::incoming(&handler, &request);
-        let watch = match Watch::begin(call, &request.payload).await {
+        let watch = match Watch::begin(call, &request.payload, Some(link)).await {
             Ok(watch) => Arc::new(watch),
             Err(refusal) => return Err(Failure::new(refusal.reason(), refusal.message())),
         };
-        let bytes_max = link.message_bytes_max;
-        let guard = Guard { watch: Arc::clone(&watch), link };
+        let guard = Guard(Arc::clone(&watch));
         request.metadata.clone_from(&watch.call().metadata);
         request.watch = Some(watch);
         match AssertUnwindSafe(async { (handler.serve)(request).await }).catch_unwind().await {
             Ok(served) => {
-                let served = served_within(served, bytes_max);
-                guard.watch.end(&outcome(&served));
+                guard.0.end(&outcome(&served, bytes_max));
                 served
             }
             Err(panic) => {
-                let refusal = Refusal::new(RefusalReason::Panicked, "the handler panicked");
-                guard.watch.end(&Err(CallError::Refused(refusal)));
+                guard.0.end(&Err(panicked()));
                 resume_unwind(panic)
             }
         }
     })
 }
 
-/// A handler that is dropped before its end was cancelled, if not by the end of its link.
-struct Guard {
-    watch: Arc<Watch>,
-    link: Arc<Link>,
-}
+/// A handler that is dropped before its end: halves of its stream that it gave away do not hold up what is told of it.
+struct Guard(Arc<Watch>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        match self.link.end() {
-            Some(_) => self.watch.end(&Err(CallError::Disconnected(Arc::clone(&self.watch.call().peer.name)))),
-            None => self.watch.end_dropped(),
-        }
+        self.0.end_dropped();
     }
 }
 
-fn served_within(served: Served, bytes_max: usize) -> Served {
-    match served {
-        Ok(Answer(reply)) => Ok(Answer(within(reply, bytes_max))),
-        Err(Failure(reply)) => Err(Failure(within(reply, bytes_max))),
-    }
-}
-
-fn outcome(served: &Served) -> Result<(), CallError<MethodError>> {
+fn outcome(served: &Served, bytes_max: usize) -> Result<(), CallError<MethodError>> {
     let (Ok(Answer(reply)) | Err(Failure(reply))) = served;
     match reply {
+        reply if is_too_large(reply, bytes_max) => {
+            Err(CallError::Refused(Refusal::new(RefusalReason::BadAnswer, "the answer is too large")))
+        }
         Reply::Answer(_) | Reply::Nil => Ok(()),
         Reply::Error(_) => Err(CallError::Remote(MethodError)),
         Reply::Failed(reason, text) => Err(CallError::Refused(Refusal::new(*reason, text.clone()))),

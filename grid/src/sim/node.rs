@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 use super::network::Network;
 use super::routes::Place;
 use super::socket::Listener;
-use crate::builder::{Connect, ManagerBuilder, connect};
+use crate::builder::ManagerBuilder;
+use crate::connect::{Connect, connect};
 use crate::manager::Manager;
 use crate::transport::{BoxIo, Connector};
 

@@ -85,6 +85,27 @@ async fn handshakes_in_progress_are_bounded_and_those_behind_get_their_turn() {
     half.recv_head().await;
 }
 
+/// Who waits takes one place, and not those of all who are slow.
+#[tokio::test(start_paused = true)]
+async fn one_that_waits_gives_up_one_handshake() {
+    let node = accepting(|builder| builder.limits(|limits| limits.handshakes_max = 3));
+    let mut slow = [(); 3].map(|()| dial(&node, PIPE));
+    for peer in &mut slow {
+        peer.send_bytes(&upgrade()).await;
+        peer.recv_head().await;
+    }
+    sleep(LIMIT / 2).await;
+    let mut good = dial(&node, PIPE);
+    good.send_bytes(&upgrade()).await;
+    good.recv_head().await;
+    good.send_bytes(&first(&good)).await;
+    assert_eq!(good.recv().await.text("RejectedReason"), "");
+    let [mut oldest, others @ ..] = slow;
+    oldest.closed().await;
+    assert_eq!(node.stats().handshakes, 2);
+    drop(others);
+}
+
 /// A hundred connections a second that say nothing, for which the time of a handshake would be five times too long.
 #[tokio::test(start_paused = true)]
 async fn those_who_say_nothing_do_not_keep_others_out() {

@@ -201,3 +201,10 @@ async fn quick_handlers_stay_quick_behind_one() {
     }
     assert_eq!(server.read().len(), 400);
 }
+
+#[tokio::test(start_paused = true)]
+async fn being_asked_about_takes_no_time_of_a_short_call() {
+    let play = Play::with(&Book::default(), &Book::default()).await;
+    let echoed = within(play.client().echo("x").timeout(Duration::from_millis(1))).await;
+    assert_eq!(echoed, Ok("x, tenant -, user -".into()));
+}

@@ -64,7 +64,9 @@ async fn an_item_refused_on_its_arrival_ends_the_call_on_both_sides() {
     settle().await;
     let visits = play.probe.visits();
     assert_eq!((visits.started, visits.dropped), (1, 1), "the handler is dropped");
-    assert_eq!(items(&server), ["server: Stage.sum item In [1]", "server: Stage.sum item In [7]"]);
+    let lines = ["item In [1]", "item In [7]", "refused: server does not like 7"]
+        .map(|line| format!("server: Stage.sum {line}"));
+    assert_eq!(server.read()[1..], lines, "its end is told as its caller has it");
     let stats = [play.connection().stats(), only(&play.right).stats()];
     assert_eq!(stats.map(|stats| (stats.calls_out, stats.calls_in, stats.unread_bytes)), [(0, 0, 0); 2]);
 }
@@ -88,4 +90,22 @@ async fn a_returned_stream_ends_with_the_refusal_of_its_item() {
     let read: Vec<_> = within(within(play.client().count(100)).await.expect("it opens").collect()).await;
     let [Ok(0), Ok(1), Err(CallError::Refused(refusal))] = read.as_slice() else { panic!("{read:?}") };
     assert_eq!((refusal.reason(), refusal.message()), (RefusalReason::BadRequest, "server does not like 2"));
+}
+
+/// The text of a refusal is cut, or a peer that takes small messages would end the link over it.
+#[tokio::test(start_paused = true)]
+async fn a_long_refusal_of_an_item_is_cut() {
+    struct Wordy;
+    impl grid::Middleware for Wordy {
+        fn on_item(&self, _: &grid::CallInfo, _: Direction, _: &[u8]) -> Result<(), grid::Refusal> {
+            Err(grid::Refusal::new(RefusalReason::BadRequest, "x".repeat(10_000)))
+        }
+    }
+    let small = |left: grid::ManagerBuilder| left.limits(|limits| limits.message_bytes_max = 2_000);
+    let play = Play::new(small, |right| right.middleware(Wordy)).await;
+    let (numbers, sum) = within(play.client().sum()).await.expect("it opens");
+    numbers.send(1).await.expect("it is queued");
+    let Err(CallError::Refused(refusal)) = within(sum).await else { panic!("it is refused") };
+    assert_eq!(refusal.message(), "x".repeat(512));
+    assert_eq!(play.connection().stats().reconnects, 0);
 }
