@@ -40,7 +40,7 @@ macro_rules! common_settings {
             self
         }
 
-        /// Serves a service under a subroute: calls reach it by [`Connection::subroute`]. The same service may be
+        /// Serves a service under a subroute: calls reach it by [`Connection::subroute`](crate::Connection::subroute). The same service may be
         /// served any number of times so.
         pub fn serve_at(mut self, subroute: impl Into<Arc<str>>, service: impl Service) -> Self {
             self.common.register(|registry| register(registry, service, Some(subroute.into())));
@@ -78,7 +78,7 @@ macro_rules! common_settings {
         /// Lets in only those who know the same secret, and introduces itself with it.
         ///
         /// **Who knows it may go by the name of any node.** Give guests one of their own by
-        /// [`guest_secret`](ManagerBuilder::guest_secret), or use TLS (feature `tls`), where names are proven.
+        /// [`guest_secret`](crate::ManagerBuilder::guest_secret), or use TLS (feature `tls`), where names are proven.
         ///
         /// The secret is not sent: tokens are signed with it, and are good for five minutes before and after their time, for one
         /// name and for the node that is dialled; that of a guest for all nodes. Who reads one off the wire can use it for that long, and
@@ -127,7 +127,7 @@ macro_rules! common_settings {
         }
 
         /// Speaks TLS with nodes whose names begin with `https://`, over the byte streams of the connector; and, if the own name does,
-        /// with whoever connects, at the listener and at [`Manager::accept`]. Calls between two such nodes carry no checksums.
+        /// with whoever connects, at the listener and at [`Manager::accept`](crate::Manager::accept). Calls between two such nodes carry no checksums.
         #[cfg(feature = "tls")]
         pub fn tls(mut self, tls: Tls) -> Self {
             self.common.tls = Some(tls);
@@ -187,7 +187,7 @@ impl ManagerBuilder {
         self
     }
 
-    /// Another secret for guests: who introduces himself as a guest, by [`Connect::shared_secret`], must know this one, and who does
+    /// Another secret for guests: who introduces himself as a guest, by [`Connect::shared_secret`](crate::Connect::shared_secret), must know this one, and who does
     /// cannot go by the name of a node. It needs [`shared_secret`](Self::shared_secret) for nodes, a
     /// [`token_validator`](Self::token_validator) or certificates beside it. Default: that of `shared_secret`.
     pub fn guest_secret(mut self, secret: impl AsRef<[u8]>) -> Self {
