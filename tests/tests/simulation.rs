@@ -70,7 +70,7 @@ fn each_call_ends_once_as_it_may_and_nothing_is_left_whatever_happens() {
     }
 }
 
-/// Seeds that have failed once, and what they found.
+/// Seeds that have failed once.
 #[test]
 fn seeds_that_found_something_find_it_no_more() {
     for seed in KEPT {
@@ -86,8 +86,8 @@ fn the_same_seed_is_the_same_run_and_another_is_another() {
     assert_ne!(first.digest, other.digest);
 }
 
-/// 1340: what was said of a stream that had ended overtook its last items.
-const KEPT: &[u64] = &[1340];
+/// 2511, 4510: what was said of a stream that had ended overtook its last items.
+const KEPT: &[u64] = &[2511, 4510];
 /// Half a minute of a debug build on two small cores.
 const SEEDS: u64 = 200;
 const THREADS: u64 = 2;
