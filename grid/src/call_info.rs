@@ -60,8 +60,8 @@ impl CallInfo {
         }
     }
 
-    pub(crate) fn shared(&self) -> Arc<Shared> {
-        Arc::clone(&self.peer.shared)
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.peer.shared
     }
 
     /// Whether this node serves the call or makes it.

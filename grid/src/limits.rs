@@ -69,7 +69,8 @@ pub struct Limits {
     pub metadata_bytes_max: usize,
     /// Guests that are connected to the node at the same time. Default 1,024.
     pub guests_max: usize,
-    /// Handshakes in progress on the node. Default 128: the next connection waits in the accept queue.
+    /// Handshakes in progress on the node. Default 128: all peers of a large mesh at once. The next connection waits in the accept
+    /// queue, and the oldest handshake is given up for it once it has had a fifth of [`Timeouts::handshake`].
     pub handshakes_max: usize,
 }
 
@@ -168,7 +169,8 @@ pub struct LimitHits {
 pub struct Timeouts {
     /// The time that a call has if it is given none and inherits none. Default 60 s, as v1 has it.
     pub call: Duration,
-    /// From the start of a connection attempt to its acceptance, on either side. Default 5 s.
+    /// From the start of a connection attempt to its acceptance, on either side. Default 5 s. While others wait for one of
+    /// [`Limits::handshakes_max`], a handshake on the accepting side has a fifth of it for certain.
     pub handshake: Duration,
     /// Between two pings. Default 10 s, as v1 has it.
     pub ping_interval: Duration,

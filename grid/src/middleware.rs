@@ -51,14 +51,13 @@ use crate::wire::RefusalReason;
 /// arguments cannot be encoded, or that have no time, are not.
 ///
 /// # Cost
-/// Two allocations for each call, one for each middleware. A node without any pays nothing.
+/// A few allocations for each call, and one for each middleware. A call of a node without any costs a look at an empty list.
 #[allow(unused_variables, reason = "names for those who implement it")]
 pub trait Middleware: Send + Sync + 'static {
     /// A call is about to be sent, or its handler is about to run. `request` is its encoded payload.
     ///
     /// It may wait; that takes of the time of the call, which ends meanwhile if its deadline passes or its caller drops it, but for a
-    /// detached handler. It may
-    /// add metadata, which goes to the remote, or is shown to the handler.
+    /// detached handler. It may add metadata, which goes to the remote, or is shown to the handler.
     ///
     /// # Errors
     /// The call is not made: its caller gets [`CallError::Refused`], the handler and the remote hear nothing of it. (The caller of a
@@ -72,8 +71,8 @@ pub trait Middleware: Send + Sync + 'static {
     /// to a stream of requests is no item.
     ///
     /// # Errors
-    /// An item that came ends its call: its reader gets the refusal, and so does the caller, if the reader is a handler. One that was to be sent is not, and its sender gets
-    /// [`SendError::Refused`](crate::SendError::Refused); the stream goes on.
+    /// An item that came ends its call: its reader gets the refusal, and so does the caller, if the reader is a handler. One that was
+    /// to be sent is not, and its sender gets [`SendError::Refused`](crate::SendError::Refused); the stream goes on.
     fn on_item(&self, call: &CallInfo, direction: Direction, item: &[u8]) -> Result<(), Refusal> {
         Ok(())
     }
@@ -81,8 +80,7 @@ pub trait Middleware: Send + Sync + 'static {
     /// A call has ended, however that was. The error of its method is not shown, as it may have any type.
     ///
     /// For a call that is served, this is the end of its handler: [`CallError::Cancelled`] says that its caller gave it up or
-    /// broke the rules of its stream, and
-    /// [`CallError::Disconnected`] that its link was lost. For a stream that is called, it is when the half that reads has told its end, or
+    /// broke the rules of its stream, and [`CallError::Disconnected`] that its link was lost. For a stream that is called, it is when the half that reads has told its end, or
     /// was dropped. A panic is caught and logged.
     fn on_end(&self, call: &CallInfo, outcome: &Result<(), CallError<MethodError>>) {}
 }
@@ -146,7 +144,7 @@ impl Watch {
     /// Asks whether a call may begin.
     pub(crate) async fn begin(call: CallInfo, request: &[u8], link: Option<Arc<Link>>) -> Result<Self, Refusal> {
         let mut watch = Self { call, passed: 0, ended: AtomicBool::new(false), link };
-        let shared = watch.call.shared();
+        let shared = Arc::clone(watch.call.shared());
         for layer in &shared.settings.middleware.0 {
             if let Err(refusal) = layer.on_call(&mut watch.call, request).await {
                 watch.end(&Err(CallError::Refused(refusal.clone())));

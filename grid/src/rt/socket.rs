@@ -126,6 +126,16 @@ impl AsyncWrite for Socket {
     }
 }
 
+/// What is taken in a handshake is less than [`Limits::message_bytes_max`](crate::Limits::message_bytes_max), and is not a setting.
+fn too_long(error: LinkError) -> LinkError {
+    match error {
+        LinkError::LimitExceeded { max, .. } => {
+            LinkError::Protocol(format!("a message of the handshake is longer than {max} bytes").into())
+        }
+        error => error,
+    }
+}
+
 impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Socket").field("counts", &self.counts).finish_non_exhaustive()
@@ -184,7 +194,8 @@ impl WebSocket {
     /// The next message, in the handshake.
     pub(crate) async fn receive(&mut self) -> Result<Bytes, LinkError> {
         loop {
-            match std::future::poll_fn(|cx| self.poll_receive(cx)).await? {
+            let received = std::future::poll_fn(|cx| self.poll_receive(cx)).await;
+            match received.map_err(too_long)? {
                 Received::Message(bytes) => return Ok(bytes),
                 Received::Ping(payload) => self.write(OpCode::Control(Control::Pong), &payload).await?,
                 Received::Close(payload) => {
