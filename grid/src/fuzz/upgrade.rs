@@ -46,11 +46,12 @@ pub fn upgrade(bytes: &[u8]) {
     }
 }
 
-/// Whether a request names the right path, and is not that of a browser.
+/// Whether a request names the right path, and is not that of a browser. Its head ends at an empty line, and empty lines
+/// before it do not count; the carriage return of each may be missing.
 fn may_be_upgraded(request: &[u8]) -> bool {
-    let end = request.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or(request.len());
-    let head = String::from_utf8_lossy(request.get(..end).unwrap_or_default()).to_ascii_lowercase();
-    head.contains("/grid/v1") && !head.lines().any(|line| line.starts_with("origin:"))
+    let text = String::from_utf8_lossy(request).to_ascii_lowercase();
+    let mut head = text.lines().skip_while(|line| line.is_empty()).take_while(|line| !line.is_empty());
+    head.next().is_some_and(|line| line.contains("/grid/v1")) && !head.any(|line| line.starts_with("origin:"))
 }
 
 /// What comes of a connection: no WebSocket, or one with a first message or none.
