@@ -86,12 +86,12 @@ fn the_same_seed_is_the_same_run_and_another_is_another() {
     assert_ne!(first.digest, other.digest);
 }
 
-/// 2511, 4510: what was said of a stream that had ended overtook its last items.
-const KEPT: &[u64] = &[2511, 4510];
+/// 3448: what was said of a stream that had ended overtook its last items.
+const KEPT: &[u64] = &[3448];
 /// Half a minute of a debug build on two small cores.
 const SEEDS: u64 = 200;
 const THREADS: u64 = 2;
-/// All ends that a call can have here.
+/// All ends that a call can have here, but for one that is seldom: its handler could not call back, and said so.
 const OUTCOMES: [&str; 10] = [
     "answer",
     "error",

@@ -46,7 +46,8 @@
 //! assertion.
 //!
 //! A panic while a node runs fails the test and names the seed, also in a task or a handler, where nobody else would
-//! see it. What is to panic, in a test of just that, does so by [`resume_unwind`](std::panic::resume_unwind).
+//! see it. What is to panic, in a test of just that, does so by [`resume_unwind`](std::panic::resume_unwind). A node
+//! that works on without waiting for anything hangs the test; after half a minute, stderr says which one, and the seed.
 //!
 //! # What is simulated
 //!
@@ -87,6 +88,7 @@ mod routes;
 mod socket;
 mod system;
 mod travel;
+mod watchdog;
 mod wire;
 
 use std::fmt;
@@ -101,6 +103,7 @@ use self::network::Network;
 pub use self::node::Node;
 use self::routes::Place;
 pub(crate) use self::socket::Listener;
+use self::watchdog::Watchdog;
 
 /// How the program of a node ends.
 type Exit = Result<(), Box<dyn std::error::Error + Send + Sync>>;
@@ -112,6 +115,7 @@ pub struct Sim {
     seed: u64,
     network: Arc<Network>,
     hosts: Vec<Host>,
+    watchdog: Watchdog,
 }
 
 /// A machine, whether or not it runs.
@@ -138,7 +142,8 @@ impl Sim {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         fastrand::seed(seed);
-        Self { seed, network: Arc::new(Network::new(!seed)), hosts: Vec::new() }
+        let watchdog = Watchdog::new(TURN_MAX, move |turn| eprintln!("simulation with seed {seed}, {turn}"));
+        Self { seed, network: Arc::new(Network::new(!seed)), hosts: Vec::new(), watchdog }
     }
 
     /// Adds a machine of this name, a URL as names of nodes are, and a program, which starts when the simulation next runs.
@@ -242,7 +247,9 @@ impl Sim {
                 return Some(until);
             }
             HostState::Stalled(mut machine, _) => {
+                let turn = self.watchdog.begin(&host.node.name, now);
                 let ((), panics) = panics::watch(|| machine.skip_to(now));
+                drop(turn);
                 host.state = HostState::Runs(machine);
                 self.judge(index, &panics);
                 return None;
@@ -254,12 +261,14 @@ impl Sim {
 
     /// Runs one machine, and gives how far the others may go.
     fn turn(&mut self, index: usize, now: Duration, then: Duration) -> Duration {
-        let Some(Host { state: HostState::Runs(machine), .. }) = self.hosts.get_mut(index) else { return then };
+        let Some(Host { state: HostState::Runs(machine), node, .. }) = self.hosts.get_mut(index) else { return then };
         // After a step that others made shorter it is ahead of the simulation.
         if machine.now() >= then {
             return then;
         }
+        let turn = self.watchdog.begin(&node.name, now);
         let ((), panics) = panics::watch(|| machine.run_until(then));
+        drop(turn);
         let stopped = machine.now();
         self.judge(index, &panics);
         then.min(stopped).max(now + TICK)
@@ -313,5 +322,7 @@ const TICK: Duration = Duration::from_millis(1);
 /// The largest step, while nothing is under way. Each step costs some microseconds for each node; a longer one would show in
 /// what a test measures.
 const QUIET_STEP: Duration = Duration::from_millis(8);
+/// How long in real time a machine may work at one step before that is told.
+const TURN_MAX: Duration = Duration::from_secs(30);
 /// When simulations begin by the clocks of their machines: in 2027, which is no leap year and begins on a Friday.
 const EPOCH: Duration = Duration::from_secs(1_798_761_600);

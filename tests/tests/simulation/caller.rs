@@ -25,6 +25,7 @@ pub(crate) async fn make(plan: Plan, connection: Connection, ledger: Ledger, nod
     }
     let running = ledger.begin(plan.number, &node);
     let start = Instant::now();
+    let connection = plan.subroute().map_or(connection.clone(), |route| connection.subroute(route));
     let call = perform(&plan, WorkClient::new(connection));
     let ended = match plan.gives_up {
         Some(after) => timeout(Duration::from_millis(after), call).await.ok(),

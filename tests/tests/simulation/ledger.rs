@@ -55,6 +55,7 @@ impl Outcome {
             Self::Done => "answer",
             Self::GaveUp => "gave up",
             Self::Lost => "lost",
+            Self::Failed(CallError::Remote(Oops::NotCalledBack(_))) => "not called back",
             Self::Failed(CallError::Remote(_)) => "error",
             Self::Failed(CallError::Refused(refusal)) => match refusal.reason() {
                 RefusalReason::Overloaded => "overloaded",

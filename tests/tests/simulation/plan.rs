@@ -117,6 +117,16 @@ impl Plan {
         }
     }
 
+    /// The subroute under which it is called.
+    pub(crate) fn subroute(&self) -> Option<&'static str> {
+        self.number.is_multiple_of(3).then_some(ANNEX)
+    }
+
+    /// Whether its handler calls the caller back, over the same connection.
+    pub(crate) fn calls_back(&self) -> bool {
+        self.kind == Kind::Single && self.number % 2 == 1
+    }
+
     /// The time that the call has, by its plan.
     pub(crate) fn timeout(&self) -> Option<Duration> {
         self.timeout.map(Duration::from_millis)
@@ -145,6 +155,9 @@ pub(crate) struct Item {
     pub(crate) seq: usize,
     pub(crate) body: String,
 }
+
+/// Where the service is served a second time.
+pub(crate) const ANNEX: &str = "annex";
 
 fn one_of<T: Copy>(choices: &[T]) -> T {
     choices[fastrand::usize(0..choices.len())]

@@ -5,7 +5,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
-use grid::{CallError, Inbound, Outbound, SendError};
+use grid::{CallError, Context, Inbound, Outbound, SendError};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
@@ -16,6 +16,8 @@ use super::plan::{Ends, Item, Plan};
 pub(crate) enum Oops {
     /// As the plan says.
     Planned(usize),
+    /// The call that the handler made did not succeed.
+    NotCalledBack(String),
     /// What a handler saw of the end of its call: nobody hears of it.
     Unheard(String),
 }
@@ -40,7 +42,10 @@ impl From<CallError<Infallible>> for Oops {
 
 #[grid::service(id = 3)]
 pub(crate) trait Work {
-    async fn single(&self, plan: Plan, body: &str) -> Result<usize, Oops>;
+    async fn single(&self, cx: &Context, plan: Plan, body: &str) -> Result<usize, Oops>;
+
+    /// What is called back.
+    async fn callback(&self, plan: Plan) -> Result<usize, Oops>;
 
     #[rpc(detach)]
     async fn detached(&self, plan: Plan, body: &str) -> Result<usize, Oops>;
@@ -69,10 +74,21 @@ impl Worker {
 }
 
 impl Work for Worker {
-    async fn single(&self, plan: Plan, body: &str) -> Result<usize, Oops> {
+    async fn single(&self, cx: &Context, plan: Plan, body: &str) -> Result<usize, Oops> {
         let visit = self.enter(&plan);
-        assert_eq!(body.len(), plan.bytes);
+        assert_eq!((body.len(), cx.subroute()), (plan.bytes, plan.subroute()));
+        if plan.calls_back() {
+            let called = WorkClient::new(cx.connection()).callback(plan.clone()).await;
+            let number = called.map_err(|error| Oops::NotCalledBack(error.to_string()))?;
+            assert_eq!(number, plan.number, "an answer is that of its call");
+        }
         end(&plan, visit).await
+    }
+
+    async fn callback(&self, plan: Plan) -> Result<usize, Oops> {
+        assert_eq!(plan.caller, self.node.name());
+        pause(plan.item_takes).await;
+        Ok(plan.number)
     }
 
     async fn detached(&self, plan: Plan, body: &str) -> Result<usize, Oops> {

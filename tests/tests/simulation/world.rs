@@ -12,7 +12,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::caller::make;
 use super::judge::{AFTERMATH, CALL, Room, Trouble, What, judge};
 use super::ledger::{Ledger, Outcome, Record};
-use super::plan::{Begins, Kind, Plan};
+use super::plan::{ANNEX, Begins, Kind, Plan};
 use super::service::{WorkClient, WorkServer, Worker};
 
 /// What is left of a run when all was well.
@@ -126,10 +126,11 @@ fn bounds(limits: &mut Limits, room: Room) {
 
 async fn peer(node: Node, world: World) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let World { ledger, room, leave, mended } = world;
-    let worker = Worker { ledger: ledger.clone(), node: node.clone() };
+    let [worker, annex] = [(); 2].map(|()| Worker { ledger: ledger.clone(), node: node.clone() });
     let builder = node.builder().timeouts(times).limits(|limits| bounds(limits, room)).shared_secret("secret");
     let builder = builder.peers(NODES).allow_guests(WorkClient::DESCRIPTION.handler_ids());
-    let manager = builder.serve(WorkServer::new(worker)).start().await?;
+    let builder = builder.serve(WorkServer::new(worker)).serve_at(ANNEX, WorkServer::new(annex));
+    let manager = builder.start().await?;
     ledger.join(node.name(), manager.connections().collect());
     for plan in ledger.to_make(&node) {
         let connection = manager.connection(&plan.callee)?;
@@ -143,7 +144,8 @@ async fn peer(node: Node, world: World) -> Result<(), Box<dyn std::error::Error 
 async fn guest(node: Node, world: World) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let connection = loop {
         let guest = node.connect(NODES[0]).timeouts(times).limits(|limits| bounds(limits, world.room));
-        match guest.shared_secret("secret").await {
+        let worker = Worker { ledger: world.ledger.clone(), node: node.clone() };
+        match guest.shared_secret("secret").serve(WorkServer::new(worker)).await {
             Ok(connection) => break connection,
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
