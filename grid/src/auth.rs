@@ -88,6 +88,9 @@ impl SharedSecret {
     /// # Errors
     /// What is wrong with the token.
     pub(crate) fn validate(&self, claim: &Claim, dialled: &str, now: SystemTime) -> Result<(), String> {
+        if claim.token.is_empty() {
+            return Err("there is none, and this node has a shared secret".to_owned());
+        }
         let malformed = || "not a token of a shared secret".to_owned();
         let mut parts = claim.token.splitn(3, '.');
         let (Some(VERSION), Some(secs), Some(mac)) = (parts.next(), parts.next(), parts.next()) else {

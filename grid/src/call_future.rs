@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use tokio::task::coop;
 use tokio::time::Instant;
 use tracing::Span;
 
@@ -49,6 +50,9 @@ enum Stage<T, E> {
         waiting: Waiting,
         then: Then<T, E>,
     },
+    /// It has ended before anything was sent. Who makes such calls in a loop waits for nothing, so others are given their turn
+    /// now and then before the end is told.
+    Failed(CallError<E>),
     Done,
 }
 
@@ -106,12 +110,19 @@ impl<T, E> Future for CallFuture<T, E> {
             let call = ready!(this.poll_passed(cx));
             match call.and_then(|call| start(call, cx)) {
                 Ok((stage, span)) => (this.stage, this.span) = (stage, span),
-                Err(error) => return Poll::Ready(Err(error)),
+                Err(error) => this.stage = Stage::Failed(error),
             }
             if let Stage::Sent { waiting: Waiting { slot: Slot::Single(_), .. }, .. } = this.stage {
                 // It has the waker, and uses it should the answer have come already.
                 return Poll::Pending;
             }
+        }
+        if let Stage::Failed(_) = this.stage {
+            ready!(coop::poll_proceed(cx)).made_progress();
+            let Stage::Failed(error) = std::mem::replace(&mut this.stage, Stage::Done) else {
+                unreachable!("just matched")
+            };
+            return Poll::Ready(Err(error));
         }
         let _entered = this.span.enter();
         let reached = ready!(poll_reached(&mut this.stage, cx));
@@ -362,6 +373,8 @@ impl Drop for Waiting {
         }
     }
 }
+
+impl<T, E> Unpin for CallFuture<T, E> {}
 
 impl<T, E> fmt::Debug for CallFuture<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -88,13 +88,15 @@ impl CallInfo {
         }
     }
 
-    /// The trait of the service; none for a handler that is called by its id, or serves bytes.
+    /// The trait of the service. `None` for a call that is made by its id ([`Connection::single`](crate::Connection::single)), on
+    /// the side that makes it; and on the side that serves it, for a handler that was given by its id
+    /// ([`ManagerBuilder::single`](crate::ManagerBuilder::single)). Methods of a service are known there however they are called.
     #[must_use]
     pub fn service(&self) -> Option<&'static str> {
         self.label.map(|(service, _)| service)
     }
 
-    /// The method of the service; none for a handler that is called by its id, or serves bytes.
+    /// The method of the service; `None` as for [`service`](Self::service).
     #[must_use]
     pub fn method(&self) -> Option<&'static str> {
         self.label.map(|(_, method)| method)

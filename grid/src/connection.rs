@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::stream;
+use tokio::task::coop::consume_budget;
 
 use crate::call::Call;
 use crate::error::{LinkError, RemoteError, ShutDown, UnknownPeer};
@@ -130,6 +131,8 @@ impl Connection {
     /// # Cancel safety
     /// Waiting again loses nothing.
     pub async fn ready(&self) -> Result<(), ShutDown> {
+        // Who waits in a loop for what has come, or will not come, gives others their turn now and then.
+        consume_budget().await;
         self.peer().ready().await
     }
 

@@ -123,7 +123,10 @@
 //! |---|---|---|---|
 //! | `grid::node` | info, warn | a drain begins; it ended with calls still running | `name`, `links` |
 //! | `grid::link` | info | `connected`, `disconnected`, at the start `waiting to be dialled` | `local`, `peer`, `instance`, `why` |
-//! | `grid::link` | warn, then debug | a peer cannot be connected, or a connection was refused: warned once per fault, however often it is tried | `local`, `peer`, `why` |
+//! | `grid::link` | warn, then debug | a peer cannot be connected: warned once per fault, however often it is tried | `local`, `peer`, `why` |
+//! | `grid::link` | warn, then debug | a connection was refused: warned once a minute for each sort of fault, with how many were not | `local`, `peer` as it calls itself, `from`, `why`, `untold` |
+//! | `grid::link` | warn | two processes go by one name: once a minute | `local`, `peer`, `untold` |
+//! | `grid::call` | warn | a guest calls what is not for guests: once a minute for each handler | `local`, `peer`, `handler`, `untold` |
 //! | `grid::call` | debug span `call` | a call of this node | `handler`, `service`, `method`, `peer`, `mux`, `subroute` |
 //! | `grid::call` | debug span `serve` | a call that this node serves | `handler`, `peer`, `mux`, `subroute`, `traceparent` |
 //! | `grid::call` | debug | how a call failed; a refusal | `outcome`, `reason` |

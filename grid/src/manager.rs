@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::builder::ManagerBuilder;
 use crate::connection::Connection;
@@ -98,6 +99,7 @@ impl Manager {
         NodeStats {
             guests: node.guests_held(),
             handshakes: node.handshakes.in_progress(),
+            turned_away: node.shared.turned_away.load(Ordering::Relaxed),
             calls_in: node.links().iter().map(|link| link.running.len()).sum(),
             limit_hits: node.shared.hits.read(),
         }
@@ -116,6 +118,9 @@ pub struct NodeStats {
     pub guests: usize,
     /// Handshakes in progress of whoever connects.
     pub handshakes: usize,
+    /// Connections that were not let in: of unknown names, with bad tokens or certificates, too slow, or broken off in the
+    /// handshake.
+    pub turned_away: u64,
     /// Calls of all other nodes that run here.
     pub calls_in: usize,
     /// How often each limit was reached, by all peers and guests there ever were.

@@ -46,8 +46,8 @@ use crate::wire::RefusalReason;
 /// Several are asked in the order in which they were given to the builder, and hear of ends in the other order; one that
 /// refuses a call keeps it from those behind it. For each call that one of them has let pass it hears of exactly one end.
 ///
-/// Calls that grid refuses by itself (nothing is served under that id, the node drains, a limit is reached) come to no
-/// handler, and to no middleware of the serving node. Calls that cannot be made for want of a link are seen, and end; those whose
+/// Calls that grid refuses by itself (nothing is served under that id, it is not for guests, the node drains, a limit is reached) come to
+/// no handler, and to no middleware of the serving node; the log has what guests may not call. Calls that cannot be made for want of a link are seen, and end; those whose
 /// arguments cannot be encoded, or that have no time, are not.
 ///
 /// # Cost

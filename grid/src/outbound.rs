@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::Sink;
 use tokio::sync::Mutex;
+use tokio::task::coop::consume_budget;
 use tokio_util::sync::ReusableBoxFuture;
 
 use crate::call_info::Direction;
@@ -81,7 +82,12 @@ impl<T> Outbound<T> {
                 sent?;
             }
         }
-        Ok(self.half.stream.send(&self.half.link, payload).await?)
+        let sent = self.half.stream.send(&self.half.link, payload).await;
+        if sent.is_err() {
+            // Who goes on regardless waits for nothing any more.
+            consume_budget().await;
+        }
+        Ok(sent?)
     }
 
     /// Says that the items have ended. What was sent before arrives before the end.

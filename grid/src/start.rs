@@ -74,6 +74,7 @@ impl Deadline {
     /// `None`: it has passed.
     pub(crate) fn of<T, E>(call: &Call<T, E>, now: Instant) -> Option<Self> {
         if let Some(at) = call.until {
+            // The middleware has been shown this deadline, so it stays as it is, and the remote's is not before it.
             let left = at.saturating_duration_since(now).as_micros().div_ceil(1000);
             let millis = u32::try_from(left).unwrap_or(u32::MAX);
             return (millis > 0).then_some(Self { at: Some(at), millis });

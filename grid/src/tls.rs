@@ -241,6 +241,12 @@ fn accepting(
     Ok(Arc::new(config))
 }
 
+/// Whether an error of a stream is the word of its other side that it takes no certificate of this one, or misses it.
+pub(crate) fn is_distrust(error: &std::io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
+    matches!(error, Some(Error::AlertReceived(_)))
+}
+
 fn certificates(what: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match certificates {

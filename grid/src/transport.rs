@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -44,19 +45,21 @@ pub(crate) enum Listener {
 }
 
 impl Listener {
+    /// A connection, and the address that it comes from.
+    ///
     /// # Errors
     /// The system gives no connection just now.
-    pub(crate) async fn accept(&self) -> io::Result<BoxIo> {
+    pub(crate) async fn accept(&self) -> io::Result<(BoxIo, Option<SocketAddr>)> {
         match self {
             Self::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
+                let (stream, address) = listener.accept().await?;
                 if let Err(error) = tune(&stream) {
                     tracing::debug!(target: "grid::link", %error, "cannot set the options of a socket");
                 }
-                Ok(Box::new(stream))
+                Ok((Box::new(stream), Some(address)))
             }
             #[cfg(feature = "sim")]
-            Self::Simulated(listener) => Ok(listener.accept().await),
+            Self::Simulated(listener) => Ok((listener.accept().await, None)),
         }
     }
 }
@@ -105,7 +108,7 @@ impl NodeName {
         let port = match authority.as_str().strip_prefix(host).unwrap_or_default() {
             "" if scheme == Scheme::Https => 443,
             "" => 80,
-            port => parse_port(port).ok_or("its port is not a number up to 65535")?,
+            port => parse_port(port).filter(|port| *port > 0).ok_or("its port is not a number from 1 to 65535")?,
         };
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         if host.is_empty() || host.contains(['[', ']']) {
@@ -143,6 +146,7 @@ mod tests {
             "http://a:1/x",
             "http://a:x",
             "http://a:99999",
+            "http://a:0",
             "http://u@a:1",
         ] {
             assert!(NodeName::parse(bad).is_err(), "{bad:?}");

@@ -50,7 +50,7 @@ async fn a_name_that_is_no_url_of_host_and_port_is_an_error() {
     let scheme = "it must begin with http:// or https://";
     let path = "it must end after the host and port, without a slash or path";
     let host = "it has no valid host";
-    let port = "its port is not a number up to 65535";
+    let port = "its port is not a number from 1 to 65535";
     for (name, problem) in [
         ("", scheme),
         ("127.0.0.1:9000", scheme),

@@ -1,6 +1,8 @@
 //! Taking connections in.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
@@ -24,14 +26,10 @@ impl Node {
         let accepting = async {
             loop {
                 match listener.accept().await {
-                    Ok(io) => {
+                    Ok((io, address)) => {
                         let handshake = self.handshakes.begin().await;
-                        let node = Arc::clone(&self);
-                        self.shared.tasks.spawn(async move {
-                            let accepted = node.handshake_http(io, &handshake).await;
-                            drop(handshake);
-                            node.drive_accepted(accepted).await;
-                        });
+                        let stranger = Stranger { address, ..Stranger::default() };
+                        self.shared.tasks.spawn(Arc::clone(&self).serve(io, stranger, handshake));
                     }
                     Err(error) => {
                         // Most likely out of file descriptors; those of others must close first.
@@ -49,19 +47,19 @@ impl Node {
     /// Serves one byte stream, from its HTTP request on, until it ends.
     pub(crate) async fn accept(self: Arc<Self>, io: BoxIo) {
         let handshake = self.handshakes.begin().await;
-        let accepted = self.handshake_http(io, &handshake).await;
-        drop(handshake);
-        self.drive_accepted(accepted).await;
+        self.serve(io, Stranger::default(), handshake).await;
     }
 
-    async fn handshake_http(&self, io: BoxIo, handshake: &Handshake) -> Result<Accepted, LinkError> {
+    async fn serve(self: Arc<Self>, io: BoxIo, stranger: Stranger, handshake: Handshake) {
         let accepted = async {
             let (io, shown) = secure::accept(io, &self.shared.settings).await?;
             let socket = Socket::new(io, hello::HANDSHAKE_BYTES_MAX);
             let ws = upgrade::accept(socket, &self.shared.settings).await?;
-            hello::accept(ws, self, &shown).await
+            hello::accept(ws, &self, &shown, &stranger).await
         };
-        self.in_time(accepted, handshake).await
+        let accepted = self.in_time(accepted, &handshake).await;
+        drop(handshake);
+        self.drive_accepted(accepted, &stranger).await;
     }
 
     /// Serves a WebSocket whose HTTP part somebody else does.
@@ -74,15 +72,17 @@ impl Node {
         use super::secure::Shown;
         use super::websocket::Masks;
 
+        let stranger = Stranger::default();
         let accepted = async {
             let io = upgraded.await.map_err(|error| LinkError::Closed(error.to_string().into()))?;
             let socket = Socket::new(io, hello::HANDSHAKE_BYTES_MAX);
             let bytes_max = self.shared.settings.limits.message_bytes_max;
-            hello::accept(WebSocket::new(socket, Masks::No, &[], bytes_max), &self, &Shown::NoTls).await
+            let ws = WebSocket::new(socket, Masks::No, &[], bytes_max);
+            hello::accept(ws, &self, &Shown::NoTls, &stranger).await
         };
         let accepted = self.in_time(accepted, &handshake).await;
         drop(handshake);
-        self.drive_accepted(accepted).await;
+        self.drive_accepted(accepted, &stranger).await;
     }
 
     async fn in_time(
@@ -96,23 +96,44 @@ impl Node {
         self.shared.closing.run_until_cancelled(in_time).await.unwrap_or(Err(LinkError::ShutDown))
     }
 
-    async fn drive_accepted(&self, accepted: Result<Accepted, LinkError>) {
+    async fn drive_accepted(&self, accepted: Result<Accepted, LinkError>, stranger: &Stranger) {
         match accepted {
             Ok((ws, link, peer)) => {
-                self.shared.strangers.forget_all();
                 let driver = hello::driver(ws, link, &peer, &self.mesh);
                 Attached::new(peer, driver).drive().await;
             }
-            Err(why) => {
-                let local = &self.shared.settings.name;
-                let (kind, why) = (kind(&why), shown(&why));
-                if self.shared.strangers.is_news(&kind, "") {
-                    tracing::warn!(target: "grid::link", %local, %why, "refused a connection");
-                } else {
-                    tracing::debug!(target: "grid::link", %local, %why, "refused a connection");
-                }
+            Err(why) => self.turn_away(&why, stranger),
+        }
+    }
+
+    fn turn_away(&self, why: &LinkError, stranger: &Stranger) {
+        self.shared.turned_away.fetch_add(1, Ordering::Relaxed);
+        let local = &self.shared.settings.name;
+        let from = stranger.address.map(|address| address.to_string());
+        let peer = stranger.name.get().map(shown);
+        let (from, peer) = (from.as_deref(), peer.as_deref());
+        match self.shared.notices.tell("refused", &kind(why)) {
+            Some(untold) => {
+                tracing::warn!(target: "grid::link", %local, peer, from, why = %shown(why), untold, "refused a connection");
+            }
+            None => {
+                tracing::debug!(target: "grid::link", %local, peer, from, why = %shown(why), "refused a connection");
             }
         }
+    }
+}
+
+/// Whoever connects, as far as it is known before it is let in.
+#[derive(Debug, Default)]
+pub(super) struct Stranger {
+    address: Option<SocketAddr>,
+    /// What it calls itself.
+    name: OnceLock<Box<str>>,
+}
+
+impl Stranger {
+    pub(super) fn on_name(&self, name: &str) {
+        self.name.get_or_init(|| name.into());
     }
 }
 

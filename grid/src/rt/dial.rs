@@ -100,11 +100,8 @@ impl Attached {
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        let why = match self.peer.shared.closing.is_cancelled() {
-            true => LinkError::ShutDown,
-            false => LinkError::Closed("dropped by this side".into()),
-        };
-        let why = self.link.close(why);
+        // Unless it has ended before, its task was dropped with all others.
+        let why = self.link.close(LinkError::ShutDown);
         self.peer.detach(&self.link, why);
         let local = &self.peer.shared.settings.name;
         tracing::info!(target: "grid::link", %local, peer = %self.peer.name, why = %shown(why), "disconnected");

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::time::{Instant, timeout};
 
+use super::accept::Stranger;
 use super::dispatch::{Dispatcher, Turn};
 use super::driver::Driver;
 use super::link::Link;
@@ -54,6 +55,7 @@ pub(super) async fn accept(
     mut ws: WebSocket,
     node: &Node,
     shown: &Shown,
+    stranger: &Stranger,
 ) -> Result<(WebSocket, Arc<Link>, Arc<Peer>), LinkError> {
     let settings = &node.shared.settings;
     let message = ws.receive().await?;
@@ -61,7 +63,10 @@ pub(super) async fn accept(
         local: &settings.name,
         now: settings.clock.now().into(),
         clock_difference_max: settings.timeouts.clock_difference_max,
-        known: |name: &str| node.knows(name),
+        known: |name: &str| {
+            stranger.on_name(name);
+            node.knows(name)
+        },
     };
     let accepted = match acceptor.on_message(&message) {
         Ok(claimed) => {

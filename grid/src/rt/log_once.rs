@@ -1,10 +1,9 @@
 //! Keeps a fault that repeats from flooding the log.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-use crate::error::LinkError;
 
 /// Remembers the faults of each name.
 #[derive(Debug, Default)]
@@ -38,11 +37,6 @@ impl LogOnce {
         self.lock().remove(name);
     }
 
-    /// Somebody came in: what kept others out before is news again.
-    pub(crate) fn forget_all(&self) {
-        self.lock().clear();
-    }
-
     fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Vec<Box<str>>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -64,6 +58,44 @@ impl Outage {
     }
 }
 
+/// What anybody may bring about at any rate: each sort is told once a minute, with how many were not.
+#[derive(Debug, Default)]
+pub(crate) struct Notices {
+    known: Mutex<HashMap<Box<str>, Notice>>,
+}
+
+#[derive(Debug)]
+struct Notice {
+    at: tokio::time::Instant,
+    untold: u64,
+}
+
+impl Notices {
+    /// Whether this is to be told: after so many that were not.
+    pub(crate) fn tell(&self, what: &str, whose: &str) -> Option<u64> {
+        let now = tokio::time::Instant::now();
+        let sort = format!("{what} {whose}");
+        let sort = sort.get(..sort.floor_char_boundary(KIND_BYTES_MAX)).unwrap_or_default();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(notice) = known.get_mut(sort) {
+            if now.duration_since(notice.at) < NOTICE_PAUSE {
+                notice.untold += 1;
+                return None;
+            }
+            notice.at = now;
+            return Some(std::mem::take(&mut notice.untold));
+        }
+        if known.len() >= NAMES_MAX {
+            known.retain(|_, notice| now.duration_since(notice.at) < NOTICE_PAUSE);
+        }
+        if known.len() >= NAMES_MAX {
+            return None;
+        }
+        known.insert(sort.into(), Notice { at: now, untold: 0 });
+        Some(0)
+    }
+}
+
 /// Names may come from strangers, so they are bounded; beyond this many, faults of further ones are not news.
 const NAMES_MAX: usize = 256;
 /// More kinds of faults than a peer has at one time, unless it makes them up.
@@ -72,15 +104,17 @@ const KINDS_MAX: usize = 16;
 const KIND_BYTES_MAX: usize = 128;
 /// Much longer than what fails again and again stays well in between.
 const OUTAGE_PAUSE: Duration = Duration::from_secs(60);
+/// Seldom enough for the log, often enough for who looks into it.
+const NOTICE_PAUSE: Duration = Duration::from_secs(60);
 
-/// A fault for the log, which may be told in words of the other side: on one line, and not endless.
-pub(super) fn shown(why: &LinkError) -> String {
-    let why = why.to_string();
-    let end = why.floor_char_boundary(SHOWN_BYTES_MAX);
-    why.get(..end).unwrap_or_default().escape_debug().to_string()
+/// A text for the log that may be in words of the other side: on one line, and not endless.
+pub(super) fn shown(text: &impl fmt::Display) -> String {
+    let text = text.to_string();
+    let end = text.floor_char_boundary(SHOWN_BYTES_MAX);
+    text.get(..end).unwrap_or_default().escape_debug().to_string()
 }
 
-/// Bytes of a fault that are logged: more than any of our own has.
+/// Bytes of such a text that are logged: more than any of our own has.
 const SHOWN_BYTES_MAX: usize = 512;
 
 #[cfg(test)]
@@ -126,11 +160,30 @@ mod tests {
         assert!(at(162, "no descriptors"), "it was over");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn each_sort_of_notices_is_told_once_a_minute_with_how_many_were_not() {
+        let notices = Notices::default();
+        let told = [0; 5].map(|_| notices.tell("refused", "a"));
+        assert_eq!(told, [Some(0), None, None, None, None]);
+        assert_eq!(notices.tell("refused", "b"), Some(0));
+        tokio::time::advance(NOTICE_PAUSE).await;
+        assert_eq!([0; 2].map(|_| notices.tell("refused", "a")), [Some(4), None]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn notices_take_bounded_memory_and_old_ones_give_way() {
+        let notices = Notices::default();
+        let told = (0..10_000).filter(|number| notices.tell("refused", &number.to_string()).is_some()).count();
+        assert_eq!((told, notices.known.lock().unwrap().len()), (NAMES_MAX, NAMES_MAX));
+        tokio::time::advance(NOTICE_PAUSE).await;
+        assert_eq!(notices.tell("refused", "another"), Some(0));
+    }
+
     #[test]
-    fn strangers_take_bounded_memory() {
+    fn names_take_bounded_memory() {
         let log = LogOnce::default();
-        for stranger in 0..10_000 {
-            log.is_news(&stranger.to_string(), "x");
+        for name in 0..10_000 {
+            log.is_news(&name.to_string(), "x");
         }
         assert_eq!(log.lock().len(), NAMES_MAX);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::dial::dial_forever;
 use super::handshakes::Handshakes;
 use super::hits::{Hits, Limit};
 use super::link::Link;
-use super::log_once::LogOnce;
+use super::log_once::{LogOnce, Notices};
 use super::peer::Peer;
 use super::quota::Quota;
 use super::registry::Registry;
@@ -75,8 +75,10 @@ pub(crate) struct Shared {
     pub(crate) handlers: TaskTracker,
     /// Of peers that this node dials.
     pub(crate) faults: LogOnce,
-    /// Of whoever connects.
-    pub(crate) strangers: LogOnce,
+    /// Of what whoever connects, and guests, bring about.
+    pub(crate) notices: Notices,
+    /// Connections that were not let in.
+    pub(crate) turned_away: AtomicU64,
 }
 
 impl Shared {
@@ -92,7 +94,8 @@ impl Shared {
             tasks: TaskTracker::new(),
             handlers: TaskTracker::new(),
             faults: LogOnce::default(),
-            strangers: LogOnce::default(),
+            notices: Notices::default(),
+            turned_away: AtomicU64::new(0),
         }
     }
 

@@ -1,13 +1,14 @@
 //! The lasting relation of this node to one other.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::changing::{Changing, Watcher};
 use super::counts::Counts;
 use super::link::Link;
 use super::node::Shared;
 use crate::error::{LinkError, ShutDown};
+use crate::wire::InstanceId;
 
 /// A peer, with or without a link to it. Outlives its links.
 #[derive(Debug)]
@@ -18,6 +19,25 @@ pub(crate) struct Peer {
     /// Counts the changes of the state.
     epoch: AtomicU64,
     pub(crate) counts: Arc<Counts>,
+    processes: Mutex<Processes>,
+}
+
+/// The last two processes that went by the name of a peer.
+#[derive(Debug, Default)]
+struct Processes {
+    last: Option<InstanceId>,
+    before: Option<InstanceId>,
+}
+
+impl Processes {
+    /// Whether this one comes back, although another one had come after it. One that has been restarted does not.
+    fn is_back(&mut self, process: InstanceId) -> bool {
+        if self.last == Some(process) {
+            return false;
+        }
+        let before = std::mem::replace(&mut self.before, self.last.replace(process));
+        before == Some(process)
+    }
 }
 
 /// What a peer's state is. The current link lives in it, so that link and state change as one.
@@ -35,7 +55,14 @@ pub(crate) enum LinkState {
 impl Peer {
     pub(crate) fn new(name: Arc<str>, shared: Arc<Shared>) -> Self {
         let counts = Arc::new(Counts::within(&shared.hits));
-        Self { name, shared, state: Changing::new(LinkState::Down(None)), epoch: AtomicU64::new(0), counts }
+        Self {
+            name,
+            shared,
+            state: Changing::new(LinkState::Down(None)),
+            epoch: AtomicU64::new(0),
+            counts,
+            processes: Mutex::default(),
+        }
     }
 
     pub(crate) fn state(&self) -> LinkState {
@@ -66,8 +93,9 @@ impl Peer {
         let mut states = self.watch();
         while let Some(state) = states.next().await {
             match state {
-                LinkState::Up(_) => return Ok(()),
-                LinkState::Down(_) | LinkState::Draining(_) => {}
+                LinkState::Up(link) if link.end().is_none() => return Ok(()),
+                // Up, and just ended: the next state says so.
+                LinkState::Down(_) | LinkState::Up(_) | LinkState::Draining(_) => {}
                 LinkState::Closed => break,
             }
         }
@@ -88,6 +116,11 @@ impl Peer {
         self.counts.links.fetch_add(1, Ordering::Relaxed);
         if let Some(older) = older {
             older.close(LinkError::Replaced);
+        }
+        let is_back = self.processes.lock().unwrap_or_else(PoisonError::into_inner).is_back(link.instance);
+        if is_back && let Some(untold) = self.shared.notices.tell("two processes", &self.name) {
+            let local = &self.shared.settings.name;
+            tracing::warn!(target: "grid::link", %local, peer = %self.name, untold, "two processes go by this name, and take each other's place");
         }
         if self.shared.closing.is_cancelled() || matches!(self.state(), LinkState::Closed) {
             link.close(LinkError::ShutDown);
@@ -146,5 +179,17 @@ impl LinkState {
             Self::Up(link) | Self::Draining(link) => Some(link),
             Self::Down(_) | Self::Closed => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_comes_back_after_another_is_told_from_one_that_was_restarted() {
+        let mut processes = Processes::default();
+        let ids = [1, 1, 2, 2, 3, 2, 3, 4, 5].map(|id| processes.is_back([id; 16]));
+        assert_eq!(ids, [false, false, false, false, false, true, true, false, false]);
     }
 }

@@ -81,8 +81,11 @@ enum Counts {
 /// Why a call was not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotAdmitted {
-    /// A limit is reached.
-    Full(Limit),
+    /// A limit is reached, as so many of these are in flight.
+    Full {
+        limit: Limit,
+        what: &'static str,
+    },
     Closed,
 }
 
@@ -107,15 +110,15 @@ impl Running {
         self.quota.give_back(spare);
     }
 
-    fn refuses(&self, calls: &Calls, bytes: usize, kind: Kind) -> Option<Limit> {
+    fn has_room(&self, calls: &Calls, bytes: usize, kind: Kind) -> Result<(), NotAdmitted> {
         if calls.counted >= self.max {
-            Some(Limit::CallsIn)
+            Err(NotAdmitted::Full { limit: Limit::CallsIn, what: "calls" })
         } else if calls.counted > 0 && calls.bytes + bytes > self.bytes_max {
-            Some(Limit::CallsInBytes)
+            Err(NotAdmitted::Full { limit: Limit::CallsInBytes, what: "bytes of requests" })
         } else if streams(kind) > 0 && calls.streams >= self.streams_max {
-            Some(Limit::StreamsIn)
+            Err(NotAdmitted::Full { limit: Limit::StreamsIn, what: "streams" })
         } else {
-            None
+            Ok(())
         }
     }
 
@@ -219,12 +222,10 @@ impl Admission {
         if calls.closed {
             return Err(NotAdmitted::Closed);
         }
-        if let Some(limit) = link.running.refuses(&calls, bytes, kind) {
-            return Err(NotAdmitted::Full(limit));
-        }
+        link.running.has_room(&calls, bytes, kind)?;
         if calls.counted == calls.leased {
             match link.running.quota.lease() {
-                0 => return Err(NotAdmitted::Full(Limit::CallsInTotal)),
+                0 => return Err(NotAdmitted::Full { limit: Limit::CallsInTotal, what: "calls of all peers" }),
                 leased => calls.leased += leased,
             }
         }

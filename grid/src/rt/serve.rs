@@ -10,6 +10,7 @@ use super::job::Job;
 use super::lane::Lane;
 use super::link::Link;
 use super::node::{Guests, Mesh};
+use super::peer::Peer;
 use super::registry::{Handler, Kind, Request};
 use super::running::{Admission, NotAdmitted};
 use super::serve_stream;
@@ -30,23 +31,12 @@ pub(crate) fn serve(dispatcher: &mut Dispatcher, frame: Frame<'_>, message: &Byt
             return refuse(link, call, RefusalReason::UnknownHandler, "Stateless streams not supported");
         }
     }
-    let Some(handler) = find(mesh, &frame) else {
-        return refuse(link, call, RefusalReason::UnknownHandler, &unknown(&frame));
+    let handler = match allowed(peer, mesh, &frame) {
+        Ok(handler) => handler,
+        Err((reason, text)) => return refuse(link, call, reason, &text),
     };
-    if handler.guests == Guests::Refused && is_guest(&peer.name) {
-        let text = format!("{} is not for guests", handler.label);
-        return refuse(link, call, RefusalReason::Forbidden, &text);
-    }
-    if peer.shared.is_draining() {
-        return refuse(link, call, RefusalReason::Draining, "this node is about to leave");
-    }
-    let trailer = frame.trailer.unwrap_or_default();
     let settings = &peer.shared.settings;
-    if trailer.metadata_bytes() > settings.limits.metadata_bytes_max {
-        peer.counts.hits.add(Limit::MetadataBytes);
-        let text = format!("the metadata is more than the limit of {}", settings.limits.metadata_bytes_max);
-        return refuse(link, call, RefusalReason::BadRequest, &text);
-    }
+    let trailer = frame.trailer.unwrap_or_default();
     let deadline = call.timeout().map(|timeout| turn.now() + timeout);
     let opening = match handler.kind {
         Kind::Single => None,
@@ -58,9 +48,9 @@ pub(crate) fn serve(dispatcher: &mut Dispatcher, frame: Frame<'_>, message: &Byt
     });
     let mut admission = match Admission::new(link, frame.payload.len(), handler.kind) {
         Ok(admission) => admission,
-        Err(NotAdmitted::Full(limit)) => {
+        Err(NotAdmitted::Full { limit, what }) => {
             peer.counts.hits.add(limit);
-            return refuse(link, call, RefusalReason::Overloaded, full(limit));
+            return refuse(link, call, RefusalReason::Overloaded, &format!("too many {what} are in flight"));
         }
         Err(NotAdmitted::Closed) => return,
     };
@@ -89,13 +79,29 @@ pub(crate) fn serve(dispatcher: &mut Dispatcher, frame: Frame<'_>, message: &Byt
     }
 }
 
-fn full(limit: Limit) -> &'static str {
-    match limit {
-        Limit::CallsInBytes => "too many bytes of requests are in flight",
-        Limit::StreamsIn => "too many streams are in flight",
-        Limit::CallsInTotal => "too many calls of all peers are in flight",
-        _ => "too many calls are in flight",
+/// The handler of a request, if this peer may call it, and may do so now.
+fn allowed<'a>(peer: &Peer, mesh: &'a Mesh, frame: &Frame<'_>) -> Result<&'a Arc<Handler>, (RefusalReason, String)> {
+    let handler = find(mesh, frame).ok_or_else(|| (RefusalReason::UnknownHandler, unknown(frame)))?;
+    if handler.guests == Guests::Refused && is_guest(&peer.name) {
+        tell_forbidden(peer, handler);
+        return Err((RefusalReason::Forbidden, format!("{} is not for guests", handler.label)));
     }
+    if peer.shared.is_draining() {
+        return Err((RefusalReason::Draining, "this node is about to leave".to_owned()));
+    }
+    let limit = peer.shared.settings.limits.metadata_bytes_max;
+    if frame.trailer.as_ref().is_some_and(|trailer| trailer.metadata_bytes() > limit) {
+        peer.counts.hits.add(Limit::MetadataBytes);
+        return Err((RefusalReason::BadRequest, format!("the metadata is more than the limit of {limit}")));
+    }
+    Ok(handler)
+}
+
+/// Nobody else hears of it: the middleware is not asked.
+fn tell_forbidden(peer: &Peer, handler: &Handler) {
+    let Some(untold) = peer.shared.notices.tell("guests", &handler.label) else { return };
+    let (local, handler) = (&peer.shared.settings.name, &handler.label);
+    tracing::warn!(target: "grid::call", %local, peer = %peer.name, %handler, untold, "a guest calls what is not for guests");
 }
 
 /// What serves calls of this kind under this id and subroute.

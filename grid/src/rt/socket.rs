@@ -15,6 +15,7 @@ use super::counts::Counts;
 use super::hello::HANDSHAKE_BYTES_MAX;
 use super::websocket::{Inbox, Masks, Received, put_frame};
 use crate::error::LinkError;
+use crate::tls::is_distrust;
 
 /// A byte stream to another node, already connected: TCP, TLS, a Unix socket, a pipe in memory.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
@@ -220,8 +221,17 @@ impl WebSocket {
     }
 }
 
+/// What an error of a stream means for its link.
 pub(super) fn closed(error: &io::Error) -> LinkError {
-    LinkError::Closed(error.to_string().into())
+    if is_distrust(error) {
+        // In TLS 1.3 the side that dials is done before the other one has seen its certificate.
+        return LinkError::Tls(format!("the peer: {error}").into());
+    }
+    match error.kind() {
+        // TLS has a word for it that a process which is killed does not say.
+        ErrorKind::UnexpectedEof => LinkError::Closed("end of stream".into()),
+        _ => LinkError::Closed(error.to_string().into()),
+    }
 }
 
 /// Reads before others have their turn.

@@ -38,7 +38,7 @@ pub(crate) async fn dial(
         Err(Malformed) => return Err(unusable(&"it does not answer in HTTP/1.1")),
     };
     if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
-        return Err(LinkError::Rejected(response.status().to_string().into()));
+        return Err(LinkError::Rejected(format!("{} at {}", response.status(), settings.route).into()));
     }
     if !is_upgraded(response.headers(), &key) {
         return Err(unusable(&"it does not answer as a WebSocket server"));

@@ -166,7 +166,7 @@ async fn between_two_nodes_each_rejection_is_shown_by_the_one_that_dials() {
     let strict = |builder: ManagerBuilder| builder.timeouts(|timeouts| timeouts.clock_difference_max = Duration::ZERO);
     assert!(shown([&as_is, &strict]).await.starts_with("time difference too large between servers: "));
     let elsewhere = |builder: ManagerBuilder| builder.route("/elsewhere");
-    assert_eq!(shown([&elsewhere, &as_is]).await, "404 Not Found");
+    assert_eq!(shown([&elsewhere, &as_is]).await, "404 Not Found at /elsewhere");
 }
 
 #[tokio::test]

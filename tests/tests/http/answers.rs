@@ -36,7 +36,8 @@ async fn another_status_is_a_rejection_that_is_shown() {
         for headers in [&[][..], &[("Content-Length", "0")], &[("Content-Type", "text/plain"), ("Connection", "close")]]
         {
             let answer = Head::new(format!("HTTP/1.1 {status}"), headers);
-            assert_eq!(shown(&rig, |_| answer.encode()).await, LinkError::Rejected(status.into()));
+            let told = format!("{status} at /minio/grid/v1");
+            assert_eq!(shown(&rig, |_| answer.encode()).await, LinkError::Rejected(told.into()));
         }
     }
     for status in ["200 OK", "301 Moved Permanently", "100 Continue"] {
