@@ -19,8 +19,8 @@ use crate::rt::{Ended, Next};
 /// The handler may answer before the items have ended: then sending them ends with
 /// [`SendError::Ended`](crate::SendError::Ended), and the outcome is here.
 ///
-/// The handler's input has not ended before the [`Outbound`](crate::Outbound) was finished: awaiting the answer first waits for
-/// ever, or until the deadline.
+/// The handler's input has not ended before the [`Outbound`](crate::Outbound) was finished: awaiting the answer first
+/// waits for ever, or until the deadline.
 ///
 /// # Panics
 /// When it is polled after it was ready.

@@ -62,9 +62,9 @@ impl Auth {
 
 /// Tokens of nodes that share a secret: `g1.<unix seconds>.<HMAC-SHA256 of time and names, in hex>`.
 ///
-/// The secret itself is never sent, and a token is good for [`LIFETIME_SECS`], for one name, and for one node that is dialled; but
-/// that of a guest is for all of them, as it may dial a node by any name that leads there. Within its time it can be replayed
-/// by whoever reads it off the wire, which only TLS prevents.
+/// The secret itself is never sent, and a token is good for [`LIFETIME_SECS`], for one name, and for one node that is
+/// dialled; but that of a guest is for all of them, as it may dial a node by any name that leads there. Within its time
+/// it can be replayed by whoever reads it off the wire, which only TLS prevents.
 #[derive(Clone)]
 pub(crate) struct SharedSecret {
     mac: Hmac<Sha256>,

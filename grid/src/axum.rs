@@ -17,7 +17,8 @@ impl Manager {
     /// A router with the node's one route, to be merged into yours. Build the node with
     /// [`ManagerBuilder::build`](crate::ManagerBuilder::build), since the server of the router does the listening.
     ///
-    /// Names are not proven by certificates here, as the node sees none: that is for a secret, or for what stands before the router.
+    /// Names are not proven by certificates here, as the node sees none: that is for a secret, or for what stands
+    /// before the router.
     ///
     /// The router does not keep the node alive: hold the manager for as long as it is to serve.
     ///

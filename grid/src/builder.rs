@@ -40,8 +40,8 @@ macro_rules! common_settings {
             self
         }
 
-        /// Serves a service under a subroute: calls reach it by [`Connection::subroute`](crate::Connection::subroute). The same service may be
-        /// served any number of times so.
+        /// Serves a service under a subroute: calls reach it by [`Connection::subroute`](crate::Connection::subroute).
+        /// The same service may be served any number of times so.
         pub fn serve_at(mut self, subroute: impl Into<Arc<str>>, service: impl Service) -> Self {
             self.common.register(|registry| register(registry, service, Some(subroute.into())));
             self
@@ -80,19 +80,19 @@ macro_rules! common_settings {
         /// **Who knows it may go by the name of any node.** Give guests one of their own by
         /// [`guest_secret`](crate::ManagerBuilder::guest_secret), or use TLS (feature `tls`), where names are proven.
         ///
-        /// The secret is not sent: tokens are signed with it, and are good for five minutes before and after their time, for one
-        /// name and for the node that is dialled; that of a guest for all nodes. Who reads one off the wire can use it for that long, and
-        /// can try secrets at it: take 128 random bits, not a word. Only the dialling side proves itself: a node serves whoever answers
-        /// at the address of a peer, but with TLS. A node that has a secret refuses all who have none, and one that has none refuses
-        /// tokens that were signed with one.
+        /// The secret is not sent: tokens are signed with it, and are good for five minutes before and after their
+        /// time, for one name and for the node that is dialled; that of a guest for all nodes. Who reads one off the
+        /// wire can use it for that long, and can try secrets at it: take 128 random bits, not a word. Only the
+        /// dialling side proves itself: a node serves whoever answers at the address of a peer, but with TLS. A node
+        /// that has a secret refuses all who have none, and one that has none refuses tokens that were signed with one.
         pub fn shared_secret(mut self, secret: impl AsRef<[u8]>) -> Self {
             self.common.auth.secret = Some(self.common.secret(secret.as_ref()));
             self
         }
 
         /// Gives the token with which this side introduces itself to the peer whose name it gets, in the handshake and
-        /// as the bearer of the HTTP request. Asked once for each attempt to connect, whose time it takes; an attempt whose token source panics
-        /// has failed. Default: the empty token.
+        /// as the bearer of the HTTP request. Asked once for each attempt to connect, whose time it takes; an attempt
+        /// whose token source panics has failed. Default: the empty token.
         pub fn token_source<F>(mut self, source: impl Fn(&str) -> F + Send + Sync + 'static) -> Self
         where
             F: Future<Output = String> + Send + 'static,
@@ -101,8 +101,8 @@ macro_rules! common_settings {
             self
         }
 
-        /// Shows every call of this node, and every item of its streams, to this first: see [`Middleware`]. May be given several
-        /// times.
+        /// Shows every call of this node, and every item of its streams, to this first: see [`Middleware`]. May be
+        /// given several times.
         pub fn middleware(mut self, middleware: impl Middleware) -> Self {
             self.common.middleware.push(middleware);
             self
@@ -126,8 +126,9 @@ macro_rules! common_settings {
             self
         }
 
-        /// Speaks TLS with nodes whose names begin with `https://`, over the byte streams of the connector; and, if the own name does,
-        /// with whoever connects, at the listener and at [`Manager::accept`](crate::Manager::accept). Calls between two such nodes carry no checksums.
+        /// Speaks TLS with nodes whose names begin with `https://`, over the byte streams of the connector; and, if the
+        /// own name does, with whoever connects, at the listener and at [`Manager::accept`](crate::Manager::accept).
+        /// Calls between two such nodes carry no checksums.
         #[cfg(feature = "tls")]
         pub fn tls(mut self, tls: Tls) -> Self {
             self.common.tls = Some(tls);
@@ -174,30 +175,32 @@ impl ManagerBuilder {
         self
     }
 
-    /// Lets processes outside the mesh connect, by [`grid::connect`](crate::connect), and call these handlers and no others, also
-    /// under subroutes: `[HelloClient::GREET]`, or all of a service by
-    /// [`ServiceDescription::handler_ids`](crate::ServiceDescription::handler_ids). May be given several times. What depends on more than
-    /// the handler is for a [`Middleware`].
+    /// Lets processes outside the mesh connect, by [`grid::connect`](crate::connect), and call these handlers and no
+    /// others, also under subroutes: `[HelloClient::GREET]`, or all of a service by
+    /// [`ServiceDescription::handler_ids`](crate::ServiceDescription::handler_ids). May be given several times. What
+    /// depends on more than the handler is for a [`Middleware`].
     ///
-    /// A guest passes the same check of its token as a peer, but for [`guest_secret`](Self::guest_secret). A node may call its guests,
-    /// whatever they may call.
+    /// A guest passes the same check of its token as a peer, but for [`guest_secret`](Self::guest_secret). A node may
+    /// call its guests, whatever they may call.
     pub fn allow_guests(mut self, handlers: impl IntoIterator<Item = HandlerId>) -> Self {
         self.guests = Guests::Allowed;
         self.guest_handlers.extend(handlers);
         self
     }
 
-    /// Another secret for guests: who introduces himself as a guest, by [`Connect::shared_secret`](crate::Connect::shared_secret), must know this one, and who does
-    /// cannot go by the name of a node. It needs [`shared_secret`](Self::shared_secret) for nodes, a
+    /// Another secret for guests: who introduces himself as a guest, by
+    /// [`Connect::shared_secret`](crate::Connect::shared_secret), must know this one, and who does cannot go by the
+    /// name of a node. It needs [`shared_secret`](Self::shared_secret) for nodes, a
     /// [`token_validator`](Self::token_validator) or certificates beside it. Default: that of `shared_secret`.
     pub fn guest_secret(mut self, secret: impl AsRef<[u8]>) -> Self {
         self.common.auth.guest_secret = Some(self.common.secret(secret.as_ref()));
         self
     }
 
-    /// Judges those who introduce themselves, by their names and tokens, beside [`shared_secret`](Self::shared_secret) if there is
-    /// one, which has judged them before. The error is told to them and logged, so the token must not be in it. It has what is left of
-    /// [`Timeouts::handshake`]; if it panics, the caller is rejected. Default: every token is good that no secret has signed.
+    /// Judges those who introduce themselves, by their names and tokens, beside [`shared_secret`](Self::shared_secret)
+    /// if there is one, which has judged them before. The error is told to them and logged, so the token must not be in
+    /// it. It has what is left of [`Timeouts::handshake`]; if it panics, the caller is rejected. Default: every token
+    /// is good that no secret has signed.
     pub fn token_validator<F>(mut self, validate: impl Fn(Claim) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<(), String>> + Send + 'static,

@@ -50,8 +50,8 @@ enum Stage<T, E> {
         waiting: Waiting,
         then: Then<T, E>,
     },
-    /// It has ended before anything was sent. Who makes such calls in a loop waits for nothing, so others are given their turn
-    /// now and then before the end is told.
+    /// It has ended before anything was sent. Who makes such calls in a loop waits for nothing, so others are given
+    /// their turn now and then before the end is told.
     Failed(CallError<E>),
     Done,
 }

@@ -88,9 +88,10 @@ impl CallInfo {
         }
     }
 
-    /// The trait of the service. `None` for a call that is made by its id ([`Connection::single`](crate::Connection::single)), on
-    /// the side that makes it; and on the side that serves it, for a handler that was given by its id
-    /// ([`ManagerBuilder::single`](crate::ManagerBuilder::single)). Methods of a service are known there however they are called.
+    /// The trait of the service. `None` for a call that is made by its id
+    /// ([`Connection::single`](crate::Connection::single)), on the side that makes it; and on the side that serves it,
+    /// for a handler that was given by its id ([`ManagerBuilder::single`](crate::ManagerBuilder::single)). Methods of a
+    /// service are known there however they are called.
     #[must_use]
     pub fn service(&self) -> Option<&'static str> {
         self.label.map(|(service, _)| service)
@@ -138,9 +139,9 @@ impl CallInfo {
         self.metadata.iter().find(|(known, _)| **known == *name).map(|(_, value)| &**value)
     }
 
-    /// Sets metadata, as [`Call::metadata`](crate::Call::metadata) does. In
-    /// [`on_call`](crate::Middleware::on_call) of a call that is made, it goes to the remote; of one that is served, the handler has it in
-    /// its [`Context`](crate::Context).
+    /// Sets metadata, as [`Call::metadata`](crate::Call::metadata) does. In [`on_call`](crate::Middleware::on_call) of
+    /// a call that is made, it goes to the remote; of one that is served, the handler has it in its
+    /// [`Context`](crate::Context).
     pub fn set_metadata(&mut self, name: impl Into<Box<str>>, value: impl Into<Box<str>>) {
         let (name, value) = (name.into(), value.into());
         self.metadata.retain(|(known, _)| *known != name);

@@ -28,8 +28,8 @@ use crate::wire::HandlerId;
 
 /// Connects to a node from outside of its mesh: a client, a job, a test. Await it to get the [`Connection`].
 ///
-/// The node must [`allow_guests`](crate::ManagerBuilder::allow_guests). A guest always dials, reconnects like a peer, and can
-/// serve services too, so that the node can call it back through
+/// The node must [`allow_guests`](crate::ManagerBuilder::allow_guests). A guest always dials, reconnects like a peer,
+/// and can serve services too, so that the node can call it back through
 /// [`Context::connection`](crate::Context::connection).
 ///
 /// ```no_run

@@ -19,7 +19,8 @@ pub enum CallError<E> {
     /// The handler answered with its own error.
     #[error("the handler failed: {0}")]
     Remote(E),
-    /// The remote could not run the call, or could not answer it; or a [`Middleware`](crate::Middleware) of either side refused it.
+    /// The remote could not run the call, or could not answer it; or a [`Middleware`](crate::Middleware) of either side
+    /// refused it.
     #[error("refused: {0}")]
     Refused(Refusal),
     /// There is no connection to the remote, or it was lost while the call ran.
@@ -88,8 +89,9 @@ pub struct MethodError;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The call has ended, or this half was closed as a sink. How it ended is told by the half that reads: the [`Inbound`](crate::Inbound), or the
-    /// [`AnswerFuture`](crate::AnswerFuture); ask that before you give this error up, which says nothing by itself.
+    /// The call has ended, or this half was closed as a sink. How it ended is told by the half that reads: the
+    /// [`Inbound`](crate::Inbound), or the [`AnswerFuture`](crate::AnswerFuture); ask that before you give this error
+    /// up, which says nothing by itself.
     #[error("the call has ended, and the half that reads tells how")]
     Ended,
     /// The item is larger than may be sent. The stream goes on.

@@ -28,12 +28,14 @@ use crate::rt::Next;
 /// Taking an item gives its credit back to the sender, which may run ahead by as many items as the method's window says.
 /// An item that is not taken holds up its own stream, and nothing else.
 ///
-/// An item that cannot be decoded, or that a [`Middleware`](crate::Middleware) refuses, is an `Err`, after which a caller's stream is at its
-/// end: the call is cancelled. A handler may go on after the first of these; the second has ended its call.
+/// An item that cannot be decoded, or that a [`Middleware`](crate::Middleware) refuses, is an `Err`, after which a
+/// caller's stream is at its end: the call is cancelled. A handler may go on after the first of these; the second has
+/// ended its call.
 ///
 /// # Cancel safety
-/// Dropping it before its end cancels the call, on the remote too; in a handler the call goes on, and the caller waits with
-/// what it has to send for the handler's end. The futures of [`next`](Self::next) and of `StreamExt` lose nothing when they are dropped.
+/// Dropping it before its end cancels the call, on the remote too; in a handler the call goes on, and the caller waits
+/// with what it has to send for the handler's end. The futures of [`next`](Self::next) and of `StreamExt` lose nothing
+/// when they are dropped.
 #[must_use = "dropping it cancels the call"]
 pub struct Inbound<T, E = Infallible> {
     reader: Reader,

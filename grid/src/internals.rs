@@ -1,5 +1,5 @@
-//! Single steps of a frame's way, for the micro-benchmarks in `bench/micro`. They are here with `--cfg grid_bench` alone, and
-//! are no part of what grid promises.
+//! Single steps of a frame's way, for the micro-benchmarks in `bench/micro`. They are here with `--cfg grid_bench`
+//! alone, and are no part of what grid promises.
 
 use std::hint::black_box;
 use std::task::{Context, Poll, Waker};

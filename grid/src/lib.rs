@@ -43,7 +43,8 @@
 //! - calls must survive a crash or be delivered at least once: that is the work of a queue. grid resends nothing;
 //! - the two ends are not long-lived: one request per process is served better by one HTTP request.
 //!
-//! Without TLS (feature `tls`, [`ManagerBuilder`]'s `tls`, names that begin with `https://`), run grid on a network that you trust.
+//! Without TLS (feature `tls`, [`ManagerBuilder`]'s `tls`, names that begin with `https://`), run grid on a network
+//! that you trust.
 //!
 //! # A tour
 //!
@@ -68,25 +69,27 @@
 //! a [`Refusal`] why, so that a caller can tell what is worth trying again. A call that is given no time has
 //! that of its method or [`Timeouts::call`], 60 s.
 //!
-//! **Streams.** A method may return `impl Stream`, take an [`Inbound`] of items that its caller sends, an [`Outbound`] for
-//! items of its own, or both. Its client gives the other halves: an [`Inbound`], which is a futures `Stream`, an [`Outbound`],
-//! which is a `Sink`, an [`AnswerFuture`]. Items flow against credits, so a slow reader holds up its own sender and nothing
-//! else. How far ends may run ahead, how streams end, and the one deadlock that is left: see the [guide](streams).
+//! **Streams.** A method may return `impl Stream`, take an [`Inbound`] of items that its caller sends, an [`Outbound`]
+//! for items of its own, or both. Its client gives the other halves: an [`Inbound`], which is a futures `Stream`, an
+//! [`Outbound`], which is a `Sink`, an [`AnswerFuture`]. Items flow against credits, so a slow reader holds up its own
+//! sender and nothing else. How far ends may run ahead, how streams end, and the one deadlock that is left: see the
+//! [guide](streams).
 //!
-//! **Handlers** are plain methods. One that takes `cx: &Context` learns who calls ([`Context::caller`]), how long is left
-//! ([`Context::remaining`]) and what the caller sent along by [`Call::metadata`] ([`Context::metadata`]). It reaches the
-//! peers of its own node by [`Context::peer`], and calls its caller back by [`Context::connection`]. Calls that it makes inherit its
-//! remaining time. It must not block its thread: what does, goes into `tokio::task::spawn_blocking`, as its link, and deadlines
-//! of others, may stand still meanwhile. A handler that panics ends its own call, whose caller gets the text of the panic; the
-//! node goes on.
+//! **Handlers** are plain methods. One that takes `cx: &Context` learns who calls ([`Context::caller`]), how long is
+//! left ([`Context::remaining`]) and what the caller sent along by [`Call::metadata`] ([`Context::metadata`]). It
+//! reaches the peers of its own node by [`Context::peer`], and calls its caller back by [`Context::connection`]. Calls
+//! that it makes inherit its remaining time. It must not block its thread: what does, goes into
+//! `tokio::task::spawn_blocking`, as its link, and deadlines of others, may stand still meanwhile. A handler that
+//! panics ends its own call, whose caller gets the text of the panic; the node goes on.
 //!
-//! **Middleware.** [`ManagerBuilder::middleware`] puts a [`Middleware`] before all handlers of a node and before all calls that it
-//! makes. It sees names, caller, subroute, metadata, deadline, request, items and outcome, lets a call pass or refuses it, and may add
-//! metadata: for rights, rates, logs and measures, which the example `guarded` shows.
+//! **Middleware.** [`ManagerBuilder::middleware`] puts a [`Middleware`] before all handlers of a node and before all
+//! calls that it makes. It sees names, caller, subroute, metadata, deadline, request, items and outcome, lets a call
+//! pass or refuses it, and may add metadata: for rights, rates, logs and measures, which the example `guarded` shows.
 //!
 //! **Guests.** [`grid::connect`](connect) connects a process that is no node of the mesh: a client, a job, a test. The
-//! node must [`allow_guests`](ManagerBuilder::allow_guests), who may call what it lists, and the guest know its secret. It can serve, too, and be
-//! called back: `grid::connect(url).shared_secret(secret).serve(ProgressServer::new(printer)).await?`.
+//! node must [`allow_guests`](ManagerBuilder::allow_guests), who may call what it lists, and the guest know its secret.
+//! It can serve, too, and be called back:
+//! `grid::connect(url).shared_secret(secret).serve(ProgressServer::new(printer)).await?`.
 //!
 //! **Leaving.** [`Manager::shutdown`] refuses new calls, tells the peers, waits for running calls for up to
 //! [`Timeouts::drain`], and closes. Dropping the last [`Manager`] ends the node without
@@ -140,9 +143,9 @@
 //!
 //! grid speaks the MinIO grid protocol v1. A peer that speaks only that is called by service 0, whose methods are its
 //! handler ids, with `.route("/minio/grid/v1")` and a [`token_source`](ManagerBuilder::token_source) that it accepts;
-//! or by [`Connection::single`] and [`Connection::stream`], with bytes. Streams need the same [`Windows`] on both sides there:
-//! `#[rpc(window = N)]`. What grid adds (other services, metadata, reasons, remote cancellation,
-//! drain notices) is left out towards such a peer. An answer there is an `E` or a text: use [`RemoteError`].
+//! or by [`Connection::single`] and [`Connection::stream`], with bytes. Streams need the same [`Windows`] on both sides
+//! there: `#[rpc(window = N)]`. What grid adds (other services, metadata, reasons, remote cancellation, drain notices)
+//! is left out towards such a peer. An answer there is an `E` or a text: use [`RemoteError`].
 //!
 //! # Features
 //!

@@ -21,19 +21,21 @@ use crate::error::StartError;
 pub struct Limits {
     /// The largest message that is sent or taken, in bytes. Default 32 MiB, which v1 peers were seen to take.
     ///
-    /// A grid node is told of it in the handshake, and sends no larger ones; a request or item that is too large for either
-    /// side ends with [`CallError::TooLarge`](crate::CallError::TooLarge) or [`SendError::TooLarge`](crate::SendError::TooLarge) before
-    /// it is sent, an answer as a refusal. A peer that sends more is disconnected.
+    /// A grid node is told of it in the handshake, and sends no larger ones; a request or item that is too large for
+    /// either side ends with [`CallError::TooLarge`](crate::CallError::TooLarge) or
+    /// [`SendError::TooLarge`](crate::SendError::TooLarge) before it is sent, an answer as a refusal. A peer that sends
+    /// more is disconnected.
     pub message_bytes_max: usize,
-    /// Frames that a peer may put into one message. Default 1,024: grid and v1 write 51. A peer that sends more is disconnected.
+    /// Frames that a peer may put into one message. Default 1,024: grid and v1 write 51. A peer that sends more is
+    /// disconnected.
     ///
     /// Other links of the thread wait for all frames of a message.
     pub merge_frames_max: usize,
     /// Bytes that may wait to be written. Default 4 MiB: some milliseconds of a fast network.
     ///
-    /// A quarter of it is for frames of up to 4 KiB, the rest for larger ones, so that neither waits for the other. Calls and
-    /// answers wait for room. One frame larger than the room of its kind is let through alone. What the writer has at hand
-    /// comes on top of it: one large frame, or two of 64 KiB, and a write.
+    /// A quarter of it is for frames of up to 4 KiB, the rest for larger ones, so that neither waits for the other.
+    /// Calls and answers wait for room. One frame larger than the room of its kind is let through alone. What the
+    /// writer has at hand comes on top of it: one large frame, or two of 64 KiB, and a write.
     pub outbox_bytes_max: usize,
     /// Bytes of replies that the peer provokes without a call of ours (pongs, refusals, acknowledgements of streams), which
     /// may wait to be written beside the outbox. Default 1 MiB: some ten thousand of them.
@@ -47,17 +49,19 @@ pub struct Limits {
     /// Bytes of the requests of those calls. Default 256 MiB: eight of the largest messages. The excess is
     /// refused as overloaded, unless no other call runs.
     pub calls_in_bytes_max: usize,
-    /// Calls of all peers and guests that run on the node at the same time. Default 262,144: sixteen peers at their limit. The
-    /// excess is refused as overloaded.
+    /// Calls of all peers and guests that run on the node at the same time. Default 262,144: sixteen peers at their
+    /// limit. The excess is refused as overloaded.
     ///
-    /// Each connection takes places for some calls at a time (at most 128, fewer if the limit is small) and gives back what it does not
-    /// use at the next ping, so that connections do not wait for each other; so a call may be refused when that many less run.
+    /// Each connection takes places for some calls at a time (at most 128, fewer if the limit is small) and gives back
+    /// what it does not use at the next ping, so that connections do not wait for each other; so a call may be refused
+    /// when that many less run.
     pub calls_in_total_max: usize,
-    /// Streams of the peer that run at the same time. Default 4,096: each holds a task and, idle, some 5 KiB. The excess is refused as
-    /// overloaded.
+    /// Streams of the peer that run at the same time. Default 4,096: each holds a task and, idle, some 5 KiB. The
+    /// excess is refused as overloaded.
     pub streams_in_max: usize,
-    /// Bytes of items of streams that were received and that nobody has read yet, and 64 for each item, which is what it takes beside
-    /// them. Default 128 MiB: a hundred streams that are as far ahead as they may be (1 MiB each, see [`Windows`](crate::Windows)).
+    /// Bytes of items of streams that were received and that nobody has read yet, and 64 for each item, which is what
+    /// it takes beside them. Default 128 MiB: a hundred streams that are as far ahead as they may be (1 MiB each, see
+    /// [`Windows`](crate::Windows)).
     ///
     /// Above half of it credits are withheld: a stream whose items are read gets one at a time, others none. What was
     /// granted before may still come. Beyond the limit an item ends its stream, refused as overloaded, if that stream holds
@@ -69,8 +73,9 @@ pub struct Limits {
     pub metadata_bytes_max: usize,
     /// Guests that are connected to the node at the same time. Default 1,024.
     pub guests_max: usize,
-    /// Handshakes in progress on the node. Default 128: all peers of a large mesh at once. The next connection waits in the accept
-    /// queue, and the oldest handshake is given up for it once it has had a fifth of [`Timeouts::handshake`].
+    /// Handshakes in progress on the node. Default 128: all peers of a large mesh at once. The next connection waits in
+    /// the accept queue, and the oldest handshake is given up for it once it has had a fifth of
+    /// [`Timeouts::handshake`].
     pub handshakes_max: usize,
 }
 
@@ -135,7 +140,8 @@ impl Limits {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LimitHits {
-    /// Requests, answers and items of this side that were too large, and links that ended since the peer sent a larger message.
+    /// Requests, answers and items of this side that were too large, and links that ended since the peer sent a larger
+    /// message.
     pub message_bytes_max: u64,
     /// Links that ended since a message had more frames.
     pub merge_frames_max: u64,

@@ -46,9 +46,10 @@ use crate::wire::RefusalReason;
 /// Several are asked in the order in which they were given to the builder, and hear of ends in the other order; one that
 /// refuses a call keeps it from those behind it. For each call that one of them has let pass it hears of exactly one end.
 ///
-/// Calls that grid refuses by itself (nothing is served under that id, it is not for guests, the node drains, a limit is reached) come to
-/// no handler, and to no middleware of the serving node; the log has what guests may not call. Calls that cannot be made for want of a link are seen, and end; those whose
-/// arguments cannot be encoded, or that have no time, are not.
+/// Calls that grid refuses by itself (nothing is served under that id, it is not for guests, the node drains, a limit
+/// is reached) come to no handler, and to no middleware of the serving node; the log has what guests may not call.
+/// Calls that cannot be made for want of a link are seen, and end; those whose arguments cannot be encoded, or that
+/// have no time, are not.
 ///
 /// # Cost
 /// A few allocations for each call, and one for each middleware. A call of a node without any costs a look at an empty list.
@@ -56,32 +57,33 @@ use crate::wire::RefusalReason;
 pub trait Middleware: Send + Sync + 'static {
     /// A call is about to be sent, or its handler is about to run. `request` is its encoded payload.
     ///
-    /// It may wait; that takes of the time of the call, which ends meanwhile if its deadline passes or its caller drops it, but for a
-    /// detached handler. It may add metadata, which goes to the remote, or is shown to the handler.
+    /// It may wait; that takes of the time of the call, which ends meanwhile if its deadline passes or its caller drops
+    /// it, but for a detached handler. It may add metadata, which goes to the remote, or is shown to the handler.
     ///
     /// # Errors
-    /// The call is not made: its caller gets [`CallError::Refused`], the handler and the remote hear nothing of it. (The caller of a
-    /// stream has it open by then, if this is on the serving side, and reads the refusal as its end.) A panic is that of
-    /// the handler, or of the caller's task.
+    /// The call is not made: its caller gets [`CallError::Refused`], the handler and the remote hear nothing of it.
+    /// (The caller of a stream has it open by then, if this is on the serving side, and reads the refusal as its end.)
+    /// A panic is that of the handler, or of the caller's task.
     fn on_call(&self, call: &mut CallInfo, request: &[u8]) -> impl Future<Output = Result<(), Refusal>> + Send {
         ready(Ok(()))
     }
 
-    /// An item of a stream came, and its reader takes it; or one is about to be sent. Runs for each, so it must be quick. The answer
-    /// to a stream of requests is no item.
+    /// An item of a stream came, and its reader takes it; or one is about to be sent. Runs for each, so it must be
+    /// quick. The answer to a stream of requests is no item.
     ///
     /// # Errors
-    /// An item that came ends its call: its reader gets the refusal, and so does the caller, if the reader is a handler. One that was
-    /// to be sent is not, and its sender gets [`SendError::Refused`](crate::SendError::Refused); the stream goes on.
+    /// An item that came ends its call: its reader gets the refusal, and so does the caller, if the reader is a
+    /// handler. One that was to be sent is not, and its sender gets [`SendError::Refused`](crate::SendError::Refused);
+    /// the stream goes on.
     fn on_item(&self, call: &CallInfo, direction: Direction, item: &[u8]) -> Result<(), Refusal> {
         Ok(())
     }
 
     /// A call has ended, however that was. The error of its method is not shown, as it may have any type.
     ///
-    /// For a call that is served, this is the end of its handler: [`CallError::Cancelled`] says that its caller gave it up or
-    /// broke the rules of its stream, and [`CallError::Disconnected`] that its link was lost. For a stream that is called, it is when the half that reads has told its end, or
-    /// was dropped. A panic is caught and logged.
+    /// For a call that is served, this is the end of its handler: [`CallError::Cancelled`] says that its caller gave it
+    /// up or broke the rules of its stream, and [`CallError::Disconnected`] that its link was lost. For a stream that
+    /// is called, it is when the half that reads has told its end, or was dropped. A panic is caught and logged.
     fn on_end(&self, call: &CallInfo, outcome: &Result<(), CallError<MethodError>>) {}
 }
 

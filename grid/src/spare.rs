@@ -118,8 +118,8 @@ fn keep_memory(memory: Vec<u8>) {
 const SMALL_MAX: usize = 8 << 10;
 /// What a thread keeps, 128 KiB at most: for callers that begin several calls before the first is polled.
 const SMALL_PIECES_MAX: usize = 16;
-/// What a thread keeps of larger pieces, for what is about as large as they were. Systems clear memory page by page before they
-/// give it out, which takes longer than to encode into it, and allocators give such sizes back at once.
+/// What a thread keeps of larger pieces, for what is about as large as they were. Systems clear memory page by page
+/// before they give it out, which takes longer than to encode into it, and allocators give such sizes back at once.
 const LARGE_BYTES_MAX: usize = 2 << 20;
 
 #[cfg(test)]

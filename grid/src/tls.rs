@@ -74,8 +74,8 @@ enum Step {
 }
 
 impl Tls {
-    /// Trusts those whose certificates were signed by these, in PEM: one or more, of an authority of your own as a rule. No others
-    /// are trusted; for those of the system give the file in which it has them.
+    /// Trusts those whose certificates were signed by these, in PEM: one or more, of an authority of your own as a
+    /// rule. No others are trusted; for those of the system give the file in which it has them.
     ///
     /// # Errors
     /// There is no certificate in it, or one that cannot be used.
@@ -92,8 +92,9 @@ impl Tls {
     /// Shows this certificate to others, in PEM with those that lead from it to a root, and proves by the key, in PEM
     /// (PKCS #8, PKCS #1 or SEC 1), that it is its own. A node with an `https://` name needs one; a guest may have one.
     ///
-    /// The certificate must be for the host of the node's name, and for use by servers and clients both, since either side dials. It does
-    /// not tell ports apart, and one for `*.example` is for all hosts there: whoever has its key may be any node on them.
+    /// The certificate must be for the host of the node's name, and for use by servers and clients both, since either
+    /// side dials. It does not tell ports apart, and one for `*.example` is for all hosts there: whoever has its key
+    /// may be any node on them.
     ///
     /// # Errors
     /// One of them cannot be read, or the key is not that of the certificate.
@@ -104,13 +105,13 @@ impl Tls {
         Self::make(Arc::clone(&config.roots), Some(Identity { chain, key }), config.demand)
     }
 
-    /// Lets in only those who show a certificate (mutual TLS). Then the names of all callers are proven: that of a node is of
-    /// the host for which its certificate is, and that of a guest begins with the first name of one host in its certificate; a guest whose
-    /// certificate has none is refused.
+    /// Lets in only those who show a certificate (mutual TLS). Then the names of all callers are proven: that of a node
+    /// is of the host for which its certificate is, and that of a guest begins with the first name of one host in its
+    /// certificate; a guest whose certificate has none is refused.
     ///
-    /// It is for a node whose own name begins with `https://`, at its listener and at [`Manager::accept`](crate::Manager::accept); another
-    /// one cannot be built with it. The TLS around a router (feature `axum`) is the router's, which shows no certificates to the node: it
-    /// lets nobody in there.
+    /// It is for a node whose own name begins with `https://`, at its listener and at
+    /// [`Manager::accept`](crate::Manager::accept); another one cannot be built with it. The TLS around a router
+    /// (feature `axum`) is the router's, which shows no certificates to the node: it lets nobody in there.
     ///
     /// # Errors
     /// As [`identity`](Self::identity).
@@ -120,9 +121,9 @@ impl Tls {
         Self::make(Arc::clone(&config.roots), identity, Demand::Required)
     }
 
-    /// Takes the place of what this and its clones held, for handshakes that begin from now on: a renewed certificate, other
-    /// roots. Whether others must have a certificate stays as it was. Links that are up stay up, also those of whom is trusted no
-    /// more.
+    /// Takes the place of what this and its clones held, for handshakes that begin from now on: a renewed certificate,
+    /// other roots. Whether others must have a certificate stays as it was. Links that are up stay up, also those of
+    /// whom is trusted no more.
     ///
     /// # Errors
     /// There was a certificate of its own, and there is none in the new one. Nothing is changed then.

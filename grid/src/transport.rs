@@ -12,8 +12,9 @@ pub use crate::rt::{BoxIo, Io};
 
 /// Opens byte streams to peers, given their names. The default one speaks TCP.
 ///
-/// Give one of your own to [`ManagerBuilder::connector`](crate::ManagerBuilder::connector) for Unix sockets, tunnels, or
-/// links in memory for tests; TLS, if the node has certificates, is spoken over it; hand what arrives at the other end to [`Manager::accept`](crate::Manager::accept).
+/// Give one of your own to [`ManagerBuilder::connector`](crate::ManagerBuilder::connector) for Unix sockets, tunnels,
+/// or links in memory for tests; TLS, if the node has certificates, is spoken over it; hand what arrives at the other
+/// end to [`Manager::accept`](crate::Manager::accept).
 pub trait Connector: Send + Sync + 'static {
     /// Opens a byte stream to the node of this name.
     ///
@@ -72,8 +73,8 @@ pub(crate) fn tune(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Bytes that the system takes beyond what it can send at once: two writes of a link, so that it has one while the next is put
-/// together. Left to itself it takes megabytes, behind which pings and small calls would wait.
+/// Bytes that the system takes beyond what it can send at once: two writes of a link, so that it has one while the next
+/// is put together. Left to itself it takes megabytes, behind which pings and small calls would wait.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT_BYTES: u32 = 128 << 10;
 

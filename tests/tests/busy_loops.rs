@@ -1,5 +1,5 @@
-//! Loops around what ends at once wait for nothing. Others have their turn all the same, on a runtime of one thread: the tasks
-//! of grid too, without which nothing would ever get better.
+//! Loops around what ends at once wait for nothing. Others have their turn all the same, on a runtime of one thread:
+//! the tasks of grid too, without which nothing would ever get better.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

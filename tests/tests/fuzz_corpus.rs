@@ -1,5 +1,5 @@
-//! Whole nodes on the inputs that the fuzzer found worth keeping. This is a binary of its own, with one test: nothing else may
-//! allocate meanwhile.
+//! Whole nodes on the inputs that the fuzzer found worth keeping. This is a binary of its own, with one test: nothing
+//! else may allocate meanwhile.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! What the log says of peers that cannot connect, and of whoever is not let in. All tests of this program listen: where others do not, `tracing` may
-//! take it that nobody does.
+//! What the log says of peers that cannot connect, and of whoever is not let in. All tests of this program listen:
+//! where others do not, `tracing` may take it that nobody does.
 
 use std::time::Duration;
 

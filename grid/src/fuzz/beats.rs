@@ -54,8 +54,8 @@ fn link(mut choices: Choices<'_>) {
     }
 }
 
-/// A stream is dead after so much silence of which no part is longer than between two pings; a caller pings at each tick that is
-/// late enough after the last ping, and a handler never.
+/// A stream is dead after so much silence of which no part is longer than between two pings; a caller pings at each
+/// tick that is late enough after the last ping, and a handler never.
 fn stream(mut choices: Choices<'_>, end: End) {
     let start = Instant::now();
     let ping_interval = Duration::from_secs(1 + choices.below(20) as u64);

@@ -14,8 +14,8 @@ use crate::proto::{Outcome, Reply, ServerCall, cancellation, outcome};
 use crate::rt::{Cancelled, Ended, Met, NoSlot, Table, Wakes};
 use crate::wire::{Capabilities, Flags, Frame, Header, Op, PayloadBuf, RefusalReason, Subroute, Trailer};
 
-/// Makes calls, lets a server answer them, and lets their frames come or not, also again and to the wrong call. Each call ends
-/// once, with the first thing that was said to it, and with nothing that was said to another.
+/// Makes calls, lets a server answer them, and lets their frames come or not, also again and to the wrong call. Each
+/// call ends once, with the first thing that was said to it, and with nothing that was said to another.
 pub fn calls(bytes: &[u8]) {
     let mut choices = Choices::new(bytes);
     let mut net = Net::new(choices.byte());

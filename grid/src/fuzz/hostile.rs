@@ -6,8 +6,8 @@ use super::way::MUX;
 use crate::proto::{Memory, Outcome, outcome};
 use crate::wire::{Capabilities, Flags, Frame, Header, Op, RefusalReason, Trailer};
 
-/// Feeds frames to one end and lets its user do this and that. It may end the call for what it hears, and otherwise keeps its
-/// account; its user gets what it has kept, in order, and one end.
+/// Feeds frames to one end and lets its user do this and that. It may end the call for what it hears, and otherwise
+/// keeps its account; its user gets what it has kept, in order, and one end.
 pub fn hostile(bytes: &[u8]) {
     let mut choices = Choices::new(bytes);
     let settings = choices.byte();

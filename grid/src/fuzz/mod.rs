@@ -1,7 +1,8 @@
 //! What the fuzzer runs: for each target a function of any bytes, which panics if grid does something that it must not.
 //!
-//! Here are the targets that look inside grid; the driver of the fuzzer and the corpora are in `fuzz/` of the repository, and
-//! a test runs each target on its corpus. No part of what grid promises: it is there for tests and with `--cfg fuzzing` alone.
+//! Here are the targets that look inside grid; the driver of the fuzzer and the corpora are in `fuzz/` of the
+//! repository, and a test runs each target on its corpus. No part of what grid promises: it is there for tests and with
+//! `--cfg fuzzing` alone.
 
 mod beats;
 mod calls;

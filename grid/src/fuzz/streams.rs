@@ -178,7 +178,8 @@ impl Pair {
         }
     }
 
-    /// When nothing is under way and all was read, each end has got what the other has sent, up to some place; both know of the end, or both can go on.
+    /// When nothing is under way and all was read, each end has got what the other has sent, up to some place; both
+    /// know of the end, or both can go on.
     fn check_flow(&self) {
         let Some(handler) = &self.handler else { return };
         for (sender, receiver) in [(&self.caller, handler), (handler, &self.caller)] {

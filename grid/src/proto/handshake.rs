@@ -121,7 +121,8 @@ pub(crate) fn is_guest(name: &str) -> bool {
     name.starts_with(GUEST)
 }
 
-/// Whether a guest may give itself this name. What looks like more is for certificates to say, and for logs to be trusted in.
+/// Whether a guest may give itself this name. What looks like more is for certificates to say, and for logs to be
+/// trusted in.
 fn is_drawn(name: &str) -> bool {
     let digits = name.strip_prefix(GUEST).unwrap_or_default();
     digits.len() == 32 && digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use crate::wire::Capabilities;
 
-/// At the end that receives: how far the other end may run ahead. Each item takes a credit, which goes back when the item is taken:
+/// At the end that receives: how far the other end may run ahead. Each item takes a credit, which goes back when the
+/// item is taken:
 ///
 /// ```text
 ///   window = outstanding + items that wait + owed
@@ -85,9 +86,9 @@ impl Window {
 
     /// What goes back now.
     ///
-    /// No end waits for the other when all items were taken. If the sender has no credits, the whole window is owed, and
-    /// so goes back; with little memory, one of it does. If it has sent as many bytes as it may ([`Ahead`]), that is seen here,
-    /// and the credits of all items go back: those of the first half while it still sends the second.
+    /// No end waits for the other when all items were taken. If the sender has no credits, the whole window is owed,
+    /// and so goes back; with little memory, one of it does. If it has sent as many bytes as it may ([`Ahead`]), that
+    /// is seen here, and the credits of all items go back: those of the first half while it still sends the second.
     pub(crate) fn grant(&mut self, memory: Memory, queue: Queue) -> u32 {
         let least = self.least_owed();
         let count = match memory {

@@ -108,17 +108,16 @@ impl Node {
 
     fn turn_away(&self, why: &LinkError, stranger: &Stranger) {
         self.shared.turned_away.fetch_add(1, Ordering::Relaxed);
+        let untold = self.shared.notices.tell("refused", &kind(why));
         let local = &self.shared.settings.name;
         let from = stranger.address.map(|address| address.to_string());
         let peer = stranger.name.get().map(shown);
-        let (from, peer) = (from.as_deref(), peer.as_deref());
-        match self.shared.notices.tell("refused", &kind(why)) {
+        let (from, peer, why) = (from.as_deref(), peer.as_deref(), shown(why));
+        match untold {
             Some(untold) => {
-                tracing::warn!(target: "grid::link", %local, peer, from, why = %shown(why), untold, "refused a connection");
+                tracing::warn!(target: "grid::link", %local, peer, from, %why, untold, "refused a connection");
             }
-            None => {
-                tracing::debug!(target: "grid::link", %local, peer, from, why = %shown(why), "refused a connection");
-            }
+            None => tracing::debug!(target: "grid::link", %local, peer, from, %why, "refused a connection"),
         }
     }
 }

@@ -85,8 +85,9 @@ impl Attached {
         let link = driver.link();
         peer.shared.faults.forget(&peer.name);
         peer.attach(&link);
-        let (local, instance) = (&peer.shared.settings.name, u128::from_be_bytes(link.instance));
-        tracing::info!(target: "grid::link", %local, peer = %peer.name, instance = format_args!("{instance:032x}"), "connected");
+        let local = &peer.shared.settings.name;
+        let instance = format!("{:032x}", u128::from_be_bytes(link.instance));
+        tracing::info!(target: "grid::link", %local, peer = %peer.name, instance, "connected");
         Self { peer, link, driver: Some(driver) }
     }
 

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::hits::{Hits, Limit};
 
-/// Places for handshakes. When all are taken and somebody waits, the oldest one is given up that has had its share of the time: those
-/// who connect and say nothing keep nobody else out for long.
+/// Places for handshakes. When all are taken and somebody waits, the oldest one is given up that has had its share of
+/// the time: those who connect and say nothing keep nobody else out for long.
 #[derive(Debug)]
 pub(crate) struct Handshakes {
     places: Arc<Semaphore>,

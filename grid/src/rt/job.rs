@@ -98,8 +98,8 @@ impl Job {
         Some(ended_at)
     }
 
-    /// The first poll, which begins now. Gives when it has ended. The handler's own function runs in it as well: it may panic
-    /// before it gives a future.
+    /// The first poll, which begins now. Gives when it has ended. The handler's own function runs in it as well: it may
+    /// panic before it gives a future.
     fn begin(&self, request: Request, now: Instant, cx: &mut Context<'_>) -> (Begun, Instant) {
         let begun = catch_unwind(AssertUnwindSafe(|| {
             let mut serving = match self.peer.shared.settings.middleware.is_empty() {
@@ -235,8 +235,9 @@ impl Job {
     }
 }
 
-/// Whether a subscriber looks at the spans of calls. Without one, a `log` logger gets events and no spans: with the feature `log`
-/// of tracing, which any crate of a program may turn on, spans that nobody looks at cost as much as the header of a frame.
+/// Whether a subscriber looks at the spans of calls. Without one, a `log` logger gets events and no spans: with the
+/// feature `log` of tracing, which any crate of a program may turn on, spans that nobody looks at cost as much as the
+/// header of a frame.
 pub(crate) fn spans_are_wanted() -> bool {
     LevelFilter::current() >= LevelFilter::DEBUG
 }

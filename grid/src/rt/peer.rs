@@ -120,7 +120,10 @@ impl Peer {
         let is_back = self.processes.lock().unwrap_or_else(PoisonError::into_inner).is_back(link.instance);
         if is_back && let Some(untold) = self.shared.notices.tell("two processes", &self.name) {
             let local = &self.shared.settings.name;
-            tracing::warn!(target: "grid::link", %local, peer = %self.name, untold, "two processes go by this name, and take each other's place");
+            tracing::warn!(
+                target: "grid::link", %local, peer = %self.name, untold,
+                "two processes go by this name, and take each other's place",
+            );
         }
         if self.shared.closing.is_cancelled() || matches!(self.state(), LinkState::Closed) {
             link.close(LinkError::ShutDown);

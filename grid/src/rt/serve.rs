@@ -101,7 +101,10 @@ fn allowed<'a>(peer: &Peer, mesh: &'a Mesh, frame: &Frame<'_>) -> Result<&'a Arc
 fn tell_forbidden(peer: &Peer, handler: &Handler) {
     let Some(untold) = peer.shared.notices.tell("guests", &handler.label) else { return };
     let (local, handler) = (&peer.shared.settings.name, &handler.label);
-    tracing::warn!(target: "grid::call", %local, peer = %peer.name, %handler, untold, "a guest calls what is not for guests");
+    tracing::warn!(
+        target: "grid::call", %local, peer = %peer.name, %handler, untold,
+        "a guest calls what is not for guests",
+    );
 }
 
 /// What serves calls of this kind under this id and subroute.

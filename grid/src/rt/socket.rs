@@ -127,7 +127,8 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// What is taken in a handshake is less than [`Limits::message_bytes_max`](crate::Limits::message_bytes_max), and is not a setting.
+/// What is taken in a handshake is less than [`Limits::message_bytes_max`](crate::Limits::message_bytes_max), and is
+/// not a setting.
 fn too_long(error: LinkError) -> LinkError {
     match error {
         LinkError::LimitExceeded { max, .. } => {

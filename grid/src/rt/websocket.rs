@@ -103,8 +103,8 @@ impl Inbox {
         self.on_frame(&header, payload).map(Some)
     }
 
-    /// Makes room for what is to be read next. A large frame is given memory as it comes, not as it is announced, unless one as
-    /// long has come before.
+    /// Makes room for what is to be read next. A large frame is given memory as it comes, not as it is announced,
+    /// unless one as long has come before.
     pub(crate) fn reserve(&mut self) {
         let missing = self.header.as_ref().map_or(0, |(_, len)| len.saturating_sub(self.bytes.len()));
         let wanted =
@@ -274,8 +274,8 @@ const READ_BYTES_MIN: usize = 2 << 10;
 const READ_BYTES_MAX: usize = 64 << 10;
 /// Less room than this part of a read is not worth one: the buffer is replaced once per many messages, not at each.
 const WORTH_A_READ: usize = 8;
-/// How much memory of earlier reads is kept, in pieces and in bytes for each: for what is read while the messages of the last
-/// reads are worked on.
+/// How much memory of earlier reads is kept, in pieces and in bytes for each: for what is read while the messages of
+/// the last reads are worked on.
 const RETIRED_MAX: usize = 3;
 const RETIRED_BYTES_MAX: usize = 2 * READ_BYTES_MAX;
 /// A frame up to this size is given memory at once, a larger one as it comes.

@@ -51,8 +51,8 @@ impl Sim {
         });
     }
 
-    /// Ends a program at once, as a kill does: its future and all tasks are dropped, and the system of its machine closes its
-    /// sockets.
+    /// Ends a program at once, as a kill does: its future and all tasks are dropped, and the system of its machine
+    /// closes its sockets.
     pub fn crash(&mut self, name: &str) {
         let place = self.place(name);
         self.network.with(|state| state.close_all(place));

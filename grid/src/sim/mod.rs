@@ -1,5 +1,5 @@
-//! Nodes on a simulated network under simulated clocks: what your services do under partitions, crashes and wrong clocks, in a
-//! test, the same way each time.
+//! Nodes on a simulated network under simulated clocks: what your services do under partitions, crashes and wrong
+//! clocks, in a test, the same way each time.
 //!
 //! Feature `sim`, for the `dev-dependencies` of a crate. The code of the nodes is the real one, that of grid and yours: a
 //! program is written as ever, and takes its builder from its [`Node`].
@@ -64,17 +64,17 @@
 //! # What it takes to be the same each time
 //!
 //! A program that is simulated must do without what comes from elsewhere: real sockets (which fail), threads and
-//! `spawn_blocking`, the time of the system, the order of a `HashMap`, `tokio::select!` that is not `biased`, several tasks
-//! that wait for one `tokio::sync::watch`, TLS, and random numbers other than those of the functions of
-//! [`fastrand`](https://docs.rs/fastrand), or seeded by them. A program that does not is simulated as well; but its seeds may not
-//! fail again. [`Sim::digest`] tells whether two runs were the same.
+//! `spawn_blocking`, the time of the system, the order of a `HashMap`, `tokio::select!` that is not `biased`, several
+//! tasks that wait for one `tokio::sync::watch`, TLS, and random numbers other than those of the functions of
+//! [`fastrand`](https://docs.rs/fastrand), or seeded by them. A program that does not is simulated as well; but its
+//! seeds may not fail again. [`Sim::digest`] tells whether two runs were the same.
 //!
 //! # Beside other simulators
 //!
-//! turmoil (0.7) runs tokio programs on a simulated network, too. It was not taken for three of the faults above: what is
-//! sent into its partitions is lost for good, so that a TCP stream that had bytes under way never goes on (its `hold` keeps
-//! them, but in both directions); it cannot stall a host; and its hosts have one time of day. madsim puts a runtime of its own in the place
-//! of tokio's, so what was tested would not be what runs.
+//! turmoil (0.7) runs tokio programs on a simulated network, too. It was not taken for three of the faults above: what
+//! is sent into its partitions is lost for good, so that a TCP stream that had bytes under way never goes on (its
+//! `hold` keeps them, but in both directions); it cannot stall a host; and its hosts have one time of day. madsim puts
+//! a runtime of its own in the place of tokio's, so what was tested would not be what runs.
 
 mod attempt;
 mod chaos;

@@ -1,5 +1,5 @@
-//! The simulated network: the nodes on it, what travels between them, and the time. Knows no runtime; the nodes call it while
-//! they run, the simulation between.
+//! The simulated network: the nodes on it, what travels between them, and the time. Knows no runtime; the nodes call it
+//! while they run, the simulation between.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;

@@ -113,7 +113,8 @@ impl State {
         self.note(Event::Answered, id.0, to.0);
     }
 
-    /// What the system of a node answers to one who wants to connect. Nothing if too many wait already: it will be asked again.
+    /// What the system of a node answers to one who wants to connect. Nothing if too many wait already: it will be
+    /// asked again.
     fn answer(&mut self, from: Place, to: Place) -> Option<Answered> {
         let wire = WireId(self.id());
         let host = self.host(to);

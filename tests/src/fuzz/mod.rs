@@ -1,5 +1,5 @@
-//! A whole node whose peer says what a fuzzer wants: the targets that need nothing but what is public. The others are in grid
-//! itself, the driver and the corpora in `fuzz/` of the repository.
+//! A whole node whose peer says what a fuzzer wants: the targets that need nothing but what is public. The others are
+//! in grid itself, the driver and the corpora in `fuzz/` of the repository.
 //!
 //! - `Wire` is one byte stream to the node, and finds fault with what the node says.
 //! - `Stage` is the node, what it serves, and what must be true of it.

@@ -40,8 +40,8 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    /// Plays a script on a stage of its own, in virtual time and with the same random numbers each time, and holds the node to
-    /// what must be true in the end.
+    /// Plays a script on a stage of its own, in virtual time and with the same random numbers each time, and holds the
+    /// node to what must be true in the end.
     pub(super) fn play<F: Future<Output = Stage>>(self, script: impl FnOnce(Stage) -> F) {
         fastrand::seed(7);
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");

@@ -9,8 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use super::stage::LINK_BYTES;
 use crate::raw::{Frame, LengthForm, Role, WsFrame, frames_of, opcode};
 
-/// The far end of a stream that a node has. What is sent waits here until it is time to write it, so that much comes at once;
-/// what the node says is read when it is asked for, and must be what a node may say.
+/// The far end of a stream that a node has. What is sent waits here until it is time to write it, so that much comes at
+/// once; what the node says is read when it is asked for, and must be what a node may say.
 pub(super) struct Wire {
     io: DuplexStream,
     role: Role,

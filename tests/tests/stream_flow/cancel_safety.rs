@@ -37,7 +37,8 @@ impl Scene {
         within(only(&self.left).stream(id, 8, name).into_future()).await.expect("it opens")
     }
 
-    /// Fills the link and both lanes of the outbox of the left node, from which nothing goes out until the network is thawed.
+    /// Fills the link and both lanes of the outbox of the left node, from which nothing goes out until the network is
+    /// thawed.
     async fn fill(&self) -> Vec<Halves> {
         let mut filling = Vec::new();
         for _ in 0..3 {
