@@ -271,6 +271,9 @@ impl ManagerBuilder {
                 Scheme::Https if !tls.has_identity() => {
                     return Err(StartError::NoIdentity((&*self.common.name).into()));
                 }
+                Scheme::Https if !tls.identifies(&name.host) => {
+                    return Err(StartError::ForeignIdentity((&*self.common.name).into()));
+                }
                 Scheme::Http if tls.requires_identity() => {
                     return Err(StartError::IdentityWithoutTls((&*self.common.name).into()));
                 }

@@ -271,6 +271,9 @@ pub enum StartError {
     /// A node with this name must show a certificate, and has none: see `Tls::identity`.
     #[error("{0} needs a certificate to show, and was given none")]
     NoIdentity(Box<str>),
+    /// The certificate of a node is for other hosts than that of its name, so no other node would take it.
+    #[error("the certificate of {0} is for another host")]
+    ForeignIdentity(Box<str>),
     /// Certificates are to be required of others (`Tls::require_identity`), by a node that speaks no TLS with them.
     #[error("{0} is to require certificates and speaks no TLS: begin its name with https://")]
     IdentityWithoutTls(Box<str>),

@@ -16,6 +16,10 @@ impl Tls {
         match *self {}
     }
 
+    pub(crate) fn identifies(&self, _host: &str) -> bool {
+        match *self {}
+    }
+
     pub(crate) async fn connect(&self, _host: &str, _io: BoxIo) -> io::Result<BoxIo> {
         match *self {}
     }

@@ -160,6 +160,13 @@ impl Tls {
         self.config().identity.is_some()
     }
 
+    /// Whether the own certificate is for this host.
+    pub(crate) fn identifies(&self, host: &str) -> bool {
+        let config = self.config();
+        let own = config.identity.as_ref().and_then(|identity| identity.chain.first());
+        own.is_some_and(|own| Certificate(own.clone()).is_for(host))
+    }
+
     /// TLS as the side that dials a node on this host.
     pub(crate) async fn connect(&self, host: &str, io: BoxIo) -> std::io::Result<BoxIo> {
         let host = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;

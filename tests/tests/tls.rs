@@ -118,11 +118,16 @@ fn warnings(log: &Log, local: &str) -> Vec<String> {
     entries.map(|entry| entry.field("why").to_owned()).collect()
 }
 
-/// The first node cannot connect: what its state and its log say, and what the log of the second.
+/// The first node cannot connect: what its state and its log say, and what the log of the second. No node would start with
+/// a certificate for another host, so they have these ones from just after their start on.
 async fn refused(certificates: [Tls; 2]) -> (String, [Vec<String>; 2]) {
     let (log, _guard) = Log::listen();
     let network = Network::default();
-    let [first, second] = nodes(&network, certificates);
+    let own = names().map(|name| Authority::new().host(host(name)));
+    let [first, second] = nodes(&network, own.clone());
+    for (own, new) in own.iter().zip(&certificates) {
+        own.replace(new).expect("there is a certificate");
+    }
     let why = failure(&first).await.to_string();
     // Until it has tried some times.
     within(async {
@@ -273,6 +278,8 @@ async fn what_cannot_be_used_is_an_error_that_says_what() {
     let name = names()[0];
     let no_identity = Manager::builder(name).tls(authority.stranger()).build().map(drop);
     assert_eq!(no_identity, Err(StartError::NoIdentity(name.into())));
+    let foreign = Manager::builder(name).tls(authority.host("node-3.example")).build().map(drop);
+    assert_eq!(foreign, Err(StartError::ForeignIdentity(name.into())));
     let no_tls = Manager::builder("http://a:1").peers([name]).build().map(drop);
     assert_eq!(no_tls, Err(StartError::NoTls(name.into())));
 }
