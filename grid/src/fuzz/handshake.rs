@@ -52,6 +52,8 @@ fn accepts(message: &[u8]) {
         let Ok(claimed) = acceptor.on_message(message) else { continue };
         let claim = claimed.claim.clone();
         assert!(known(&claim.name) && *claim.name != *local, "a stranger is let in");
+        let is_drawn = claim.name.len() == "guest://".len() + 32 && claim.name.chars().skip(8).all(is_hex);
+        assert!(!is_guest(&claim.name) || is_drawn, "a guest gives itself the name {}", claim.name);
         let frame = Frame::decode(message, Capabilities::V1).expect("it was read before");
         let connect = Connect::decode(frame.payload).expect("it was read before");
         assert!(connect.time.abs_difference(now) <= CLOCK_DIFFERENCE_MAX, "a wrong clock is let in");
@@ -65,6 +67,10 @@ fn accepts(message: &[u8]) {
             Err(reason) => assert!(!reason.is_empty(), "a reason is sent, and none means that all is well"),
         }
     }
+}
+
+fn is_hex(digit: char) -> bool {
+    digit.is_ascii_digit() || ('a'..='f').contains(&digit)
 }
 
 fn dials(message: &[u8]) {

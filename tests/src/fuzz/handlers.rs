@@ -31,6 +31,7 @@ enum Kind {
 #[grid::service(id = 7)]
 pub(super) trait All {
     async fn single(&self, key: &str, bytes: &[u8], rows: Vec<Row>) -> Result<Row, RemoteError>;
+    #[rpc(detach)]
     async fn context(&self, cx: &Context) -> usize;
     fn watch(&self, count: u8) -> impl Stream<Item = Result<u32, RemoteError>>;
     #[rpc(window = 3)]
@@ -88,8 +89,13 @@ pub(super) fn serve(builder: ManagerBuilder, probe: &Probe) -> ManagerBuilder {
             Ok(payload)
         }
     });
-    let builder = builder.single(FAILS, |_, payload: Bytes| async move {
-        Err::<Bytes, _>(RemoteError::new(String::from_utf8_lossy(&payload)))
+    let builder = builder.single(VARIES, |_, payload: Bytes| async move {
+        match payload.first() {
+            Some(0x80..0xa0) => Ok(Bytes::from(payload.repeat(20))),
+            // Not by a hook, which would take it for a finding.
+            Some(0xa0..0xb0) => std::panic::resume_unwind(Box::new("as planned")),
+            _ => Err(RemoteError::new(String::from_utf8_lossy(&payload))),
+        }
     });
     let visits = probe.clone();
     let builder =
@@ -113,7 +119,7 @@ pub(super) fn serve(builder: ManagerBuilder, probe: &Probe) -> ManagerBuilder {
             pending().await
         }
     });
-    let raw = [ECHO, HANG, SLEEPS, FAILS, STREAM_ECHO, STREAM_OUT, STREAM_HANG].map(HandlerId::from);
+    let raw = [ECHO, HANG, SLEEPS, VARIES, STREAM_ECHO, STREAM_OUT, STREAM_HANG].map(HandlerId::from);
     let builder = builder.allow_guests(raw.into_iter().chain(AllClient::DESCRIPTION.handler_ids()));
     builder.serve(AllServer::new(Served(probe.clone()))).serve_at(ROUTE, AllServer::new(Served(probe.clone())))
 }
@@ -135,7 +141,8 @@ async fn echo_items(
 
 /// Handler ids beside those of [`Probe`].
 const SLEEPS: u8 = 12;
-const FAILS: u8 = 13;
+/// Fails, panics, or answers much, as its payload begins.
+pub(super) const VARIES: u8 = 13;
 pub(super) const STREAM_ECHO: u8 = 20;
 const STREAM_OUT: u8 = 21;
 const STREAM_HANG: u8 = 22;

@@ -8,6 +8,7 @@
 mod calls;
 #[path = "../../../grid/src/fuzz/choices.rs"]
 mod choices;
+mod guard;
 mod handlers;
 mod memory;
 mod script;

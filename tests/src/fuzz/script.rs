@@ -7,9 +7,10 @@ use rmpv::Value;
 
 use super::calls::{self, Plan};
 use super::choices::Choices;
-use super::handlers::ROUTE;
-use super::stage::{Scene, Stage};
+use super::handlers::{ROUTE, VARIES};
+use super::stage::{Extras, Scene, Stage};
 use super::wire::Wire;
+use crate::probe::ECHO;
 use crate::raw::{Frame, Side, WsFrame, encode_value, flag, map, merge, op};
 
 /// A peer that says any bytes from the first one on; from the answer to its request on, to a node that dials.
@@ -40,6 +41,9 @@ pub fn node(input: &[u8]) {
     let scene = scene(&mut choices);
     scene.play(|mut stage: Stage| async move {
         let mut peer = Peer::new(stage.link().await, choices.is_so());
+        if scene.extras.is_warm() {
+            peer.warm().await;
+        }
         for _ in 0..STEPS_MAX {
             if choices.is_over() {
                 break;
@@ -52,6 +56,9 @@ pub fn node(input: &[u8]) {
             stage.check();
         }
         peer.hear().await;
+        if scene.extras.leaves() {
+            let ((), ()) = tokio::join!(biased; stage.shut_down(), peer.hear());
+        }
         stage
     });
 }
@@ -67,6 +74,8 @@ fn scene(choices: &mut Choices<'_>) -> Scene {
             _ => Some(u64::MAX),
         },
         scheme: if settings & 0x80 == 0 { "http" } else { "https" },
+        // The same bits as the number that a peer announces, where it announces any.
+        extras: Extras(if settings & 6 == 4 { 0 } else { settings >> 3 & 0x0f }),
     }
 }
 
@@ -83,6 +92,17 @@ struct Peer {
 impl Peer {
     fn new(wire: Wire, polite: bool) -> Self {
         Self { wire, polite, muxes: vec![0, 1, 2, 3, 4], seqs: HashMap::new() }
+    }
+
+    /// Calls what answers at once until the node knows it.
+    async fn warm(&mut self) {
+        for number in 0..WARM_CALLS {
+            for handler in [ECHO, VARIES] {
+                let mux = WARM_MUX + 2 * number + u64::from(handler == VARIES);
+                self.wire.send_message(Frame::request(mux, handler.into(), "warm").encode()).await;
+            }
+            self.wire.receive().await;
+        }
     }
 
     async fn step(&mut self, stage: &mut Stage, choices: &mut Choices<'_>) {
@@ -238,3 +258,7 @@ const PIECES_MAX: usize = 64;
 /// Far more calls than the node lets in.
 const STORM_MAX: u8 = 200;
 const MUXES_MAX: usize = 64;
+/// More than it takes to know that a handler is quick.
+const WARM_CALLS: u64 = 30;
+/// Mux ids that no other calls have.
+const WARM_MUX: u64 = 1 << 40;

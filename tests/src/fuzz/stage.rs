@@ -11,6 +11,7 @@ use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
+use super::guard::Guard;
 use super::handlers::{STREAM_ECHO, serve};
 use super::wire::Wire;
 use crate::probe::{ECHO, Probe};
@@ -28,6 +29,14 @@ pub(super) struct Stage {
     dialled: UnboundedReceiver<DuplexStream>,
     /// Calls that the node makes.
     pub(super) calls: JoinSet<()>,
+    guard: Option<Guard>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Runs,
+    ShutDown,
 }
 
 /// What there is to choose about a [`Stage`].
@@ -37,6 +46,33 @@ pub(super) struct Scene {
     pub(super) caps: Option<u64>,
     /// `https`, between whose names there are no checksums.
     pub(super) scheme: &'static str,
+    pub(super) extras: Extras,
+}
+
+/// What not every stage has, a bit each.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Extras(pub(super) u8);
+
+impl Extras {
+    /// Handlers that are known to be quick.
+    pub(super) fn is_warm(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    /// A middleware.
+    fn is_guarded(self) -> bool {
+        self.0 & 2 != 0
+    }
+
+    /// Limits that are met sooner than those of other stages.
+    fn is_narrow(self) -> bool {
+        self.0 & 4 != 0
+    }
+
+    /// A node that is shut down in the end.
+    pub(super) fn leaves(self) -> bool {
+        self.0 & 8 != 0
+    }
 }
 
 impl Scene {
@@ -55,7 +91,7 @@ impl Scene {
 }
 
 impl Stage {
-    fn new(Scene { side, caps, scheme }: Scene) -> Self {
+    fn new(Scene { side, caps, scheme, extras }: Scene) -> Self {
         let name = format!("{scheme}://node:1");
         let mut names = (0..).map(|number| format!("{scheme}://peer-{number}:1"));
         let peer = names.find(|peer| dials(&name, peer) == (side == Side::Dials)).expect("names do not end");
@@ -73,11 +109,21 @@ impl Stage {
                 limits.unread_bytes_max = UNREAD_BYTES_MAX;
                 limits.guests_max = 2;
                 limits.handshakes_max = 2;
+                if extras.is_narrow() {
+                    limits.metadata_bytes_max = 1;
+                    limits.streams_in_max = 2;
+                    limits.calls_in_total_max = 4;
+                }
             })
             // So that what was captured once is good for ever.
             .timeouts(|timeouts| timeouts.clock_difference_max = Duration::from_secs(1 << 40));
+        let guard = extras.is_guarded().then(Guard::default);
+        let builder = match &guard {
+            Some(guard) => builder.middleware(guard.clone()),
+            None => builder,
+        };
         let node = serve(builder, &probe).build().expect("it can be built");
-        Self { node, peer, side, caps, probe, dialled, calls: JoinSet::new() }
+        Self { node, peer, side, caps, probe, dialled, calls: JoinSet::new(), guard, state: State::Runs }
     }
 
     pub(super) fn connection(&self) -> Connection {
@@ -144,6 +190,12 @@ impl Stage {
         assert!(stats.queued_bytes <= 2 * OUTBOX_BYTES_MAX + MESSAGE_BYTES_MAX, "{stats:?}");
     }
 
+    /// Shuts the node down. Its peer may still be there, and may take what it is told or not.
+    pub(super) async fn shut_down(&mut self) {
+        tokio::time::timeout(PATIENCE, self.node.shutdown()).await.expect("a shutdown ends");
+        self.state = State::ShutDown;
+    }
+
     /// The peer is gone. Calls to it end, and those of it are dropped; another link is as good as the first.
     async fn finish(mut self) {
         let ended = async { while self.calls.join_next().await.is_some_and(|call| call.is_ok()) {} };
@@ -151,7 +203,12 @@ impl Stage {
         tokio::time::sleep(MOMENT).await;
         let visits = self.probe.visits();
         assert_eq!(visits.started, visits.finished + visits.dropped, "a handler outlives its link");
-
+        if let Some(guard) = &self.guard {
+            guard.check();
+        }
+        if self.state == State::ShutDown {
+            return;
+        }
         let mut wire = self.link().await;
         wire.send_message(Frame::request(1, ECHO.into(), "still there").encode()).await;
         wire.send_message(Frame { handler: STREAM_ECHO.into(), ..Frame::new(op::CONNECT_MUX, 2) }.encode()).await;
