@@ -61,9 +61,8 @@ pub trait Middleware: Send + Sync + 'static {
     /// it, but for a detached handler. It may add metadata, which goes to the remote, or is shown to the handler.
     ///
     /// # Errors
-    /// The call is not made: its caller gets [`CallError::Refused`], the handler and the remote hear nothing of it.
-    /// (The caller of a stream has it open by then, if this is on the serving side, and reads the refusal as its end.)
-    /// A panic is that of the handler, or of the caller's task.
+    /// The call is not made, or not served: its caller gets [`CallError::Refused`], also from the opening of a stream,
+    /// and no handler hears of it. A panic is that of the handler, or of the caller's task.
     fn on_call(&self, call: &mut CallInfo, request: &[u8]) -> impl Future<Output = Result<(), Refusal>> + Send {
         ready(Ok(()))
     }

@@ -38,14 +38,13 @@ pub(crate) fn serve(dispatcher: &mut Dispatcher, frame: Frame<'_>, message: &Byt
     let settings = &peer.shared.settings;
     let trailer = frame.trailer.unwrap_or_default();
     let deadline = call.timeout().map(|timeout| turn.now() + timeout);
-    let opening = match handler.kind {
+    let stream = match handler.kind {
         Kind::Single => None,
-        Kind::Stream(windows) => Some(serve_stream::opening(link, &call, windows, trailer.credits, deadline)),
+        Kind::Stream(windows) => {
+            let opening = serve_stream::opening(link, &call, windows, trailer.credits, deadline);
+            Some(Arc::new(Stream::new(End::Handler, call.mux(), link, &opening, &settings.timeouts)))
+        }
     };
-    let stream = opening.as_ref().map(|opening| {
-        let stream = Stream::new(End::Handler, call.mux(), link, opening, &settings.timeouts);
-        Arc::new(stream)
-    });
     let mut admission = match Admission::new(link, frame.payload.len(), handler.kind) {
         Ok(admission) => admission,
         Err(NotAdmitted::Full { limit, what }) => {
@@ -54,9 +53,12 @@ pub(crate) fn serve(dispatcher: &mut Dispatcher, frame: Frame<'_>, message: &Byt
         }
         Err(NotAdmitted::Closed) => return,
     };
-    if let (Some(stream), Some(opening)) = (&stream, &opening) {
+    if let Some(stream) = &stream {
         admission.register(call.mux(), Some(Arc::clone(stream)));
-        serve_stream::acknowledge(link, stream, opening.granted);
+        // Else when the middleware has let it pass.
+        if settings.middleware.is_empty() {
+            serve_stream::acknowledge(link, stream);
+        }
     }
     let request = Request {
         payload: match &stream {

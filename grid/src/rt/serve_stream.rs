@@ -33,8 +33,8 @@ pub(super) fn opening(
 }
 
 /// Tells the caller that its call runs, and how much it may send.
-pub(super) fn acknowledge(link: &Link, stream: &Stream, granted: u32) {
-    let credits = link.capabilities.contains(Capabilities::CREDITS).then_some(granted);
+pub(super) fn acknowledge(link: &Link, stream: &Stream) {
+    let credits = link.capabilities.contains(Capabilities::CREDITS).then_some(stream.granted);
     let header = Header::new(Op::AckMux, stream.mux, link.crc);
     link.send_control(
         PayloadBuf::with_capacity(0).seal(header, &Trailer { credits, ..Trailer::default() }, None),

@@ -44,6 +44,8 @@ pub(crate) struct Stream {
     pub(super) changed: Notify,
     /// Credits of an opening that does not count them.
     credits_default: u32,
+    /// Items that the other end may send to begin with.
+    pub(super) granted: u32,
     inflow: Arc<Inflow>,
 }
 
@@ -121,6 +123,7 @@ impl Stream {
             credits: Semaphore::new(usize::try_from(credits).unwrap_or(0)),
             changed: Notify::new(),
             credits_default,
+            granted: *granted,
             inflow: link.inflow.enter(),
         }
     }
