@@ -119,7 +119,7 @@ pub(super) fn serve(builder: ManagerBuilder, probe: &Probe) -> ManagerBuilder {
             pending().await
         }
     });
-    let raw = [ECHO, HANG, SLEEPS, VARIES, STREAM_ECHO, STREAM_OUT, STREAM_HANG].map(HandlerId::from);
+    let raw = [ECHO, HANG, SLEEPS, STREAM_ECHO, STREAM_OUT, STREAM_HANG].map(HandlerId::from);
     let builder = builder.allow_guests(raw.into_iter().chain(AllClient::DESCRIPTION.handler_ids()));
     builder.serve(AllServer::new(Served(probe.clone()))).serve_at(ROUTE, AllServer::new(Served(probe.clone())))
 }
