@@ -121,6 +121,8 @@ fn bounds(limits: &mut Limits, room: Room) {
         limits.outbox_bytes_max = 8 << 10;
         limits.unread_bytes_max = 64 << 10;
         limits.calls_in_bytes_max = 128 << 10;
+        // Of all links of a node that ever were: places that one of them kept would be missed by the calls at the end.
+        limits.calls_in_total_max = 16;
     }
 }
 
