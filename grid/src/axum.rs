@@ -10,8 +10,9 @@ use axum::routing::any;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
+use crate::error::LinkError;
 use crate::manager::Manager;
-use crate::rt::{BoxIo, Node, answer_upgrade};
+use crate::rt::{BoxIo, Node, Stranger, answer_upgrade};
 
 impl Manager {
     /// A router with the node's one route, to be merged into yours. Build the node with
@@ -40,6 +41,7 @@ impl Manager {
 
 async fn upgrade(State(node): State<Arc<Node>>, mut request: Request) -> Response<Body> {
     let status = |status: StatusCode| {
+        node.turn_away(&LinkError::Rejected(status.to_string().into()), &Stranger::default());
         let mut response = Response::new(Body::empty());
         *response.status_mut() = status;
         response

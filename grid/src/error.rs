@@ -336,6 +336,9 @@ pub enum LinkError {
     /// The peer has not taken bytes for [`Timeouts::write`](crate::Timeouts::write).
     #[error("the peer does not read")]
     WriteTimeout,
+    /// What drove the link was dropped: the future of [`Manager::accept`](crate::Manager::accept), or the runtime.
+    #[error("dropped by this side")]
+    Dropped,
     /// A newer link to the same peer has taken the place of this one.
     #[error("replaced by a newer link")]
     Replaced,

@@ -61,8 +61,9 @@ pub trait Middleware: Send + Sync + 'static {
     /// it, but for a detached handler. It may add metadata, which goes to the remote, or is shown to the handler.
     ///
     /// # Errors
-    /// The call is not made, or not served: its caller gets [`CallError::Refused`], also from the opening of a stream,
-    /// and no handler hears of it. A panic is that of the handler, or of the caller's task.
+    /// The call is not made, or not served: its caller gets [`CallError::Refused`], also from the opening of a stream
+    /// (a v1 peer has it open by then), and no handler hears of it. A panic is that of the handler, or of the caller's
+    /// task.
     fn on_call(&self, call: &mut CallInfo, request: &[u8]) -> impl Future<Output = Result<(), Refusal>> + Send {
         ready(Ok(()))
     }

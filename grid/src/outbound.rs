@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::Sink;
 use tokio::sync::Mutex;
-use tokio::task::coop::consume_budget;
+use tokio::task::coop::{self, consume_budget};
 use tokio_util::sync::ReusableBoxFuture;
 
 use crate::call_info::Direction;
@@ -69,6 +69,15 @@ impl<T> Outbound<T> {
     /// Dropped before its end, it has sent nothing. Items that several tasks send at once go out in any order; a send that
     /// waits and is not polled keeps its place, and others behind it wait.
     pub async fn send(&self, item: T) -> Result<(), SendError> {
+        let sent = self.try_send(item).await;
+        if sent.is_err() {
+            // Who tries on regardless may wait for nothing any more.
+            consume_budget().await;
+        }
+        sent
+    }
+
+    async fn try_send(&self, item: T) -> Result<(), SendError> {
         if self.finished == Finished::Yes {
             return Err(SendError::Ended);
         }
@@ -82,12 +91,7 @@ impl<T> Outbound<T> {
                 sent?;
             }
         }
-        let sent = self.half.stream.send(&self.half.link, payload).await;
-        if sent.is_err() {
-            // Who goes on regardless waits for nothing any more.
-            consume_budget().await;
-        }
-        Ok(sent?)
+        Ok(self.half.stream.send(&self.half.link, payload).await?)
     }
 
     /// Says that the items have ended. What was sent before arrives before the end.
@@ -154,6 +158,9 @@ impl<T> Sink<T> for Outbound<T> {
     type Error = SendError;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        if self.half.stream.is_over() {
+            ready!(coop::poll_proceed(cx)).made_progress();
+        }
         self.poll_sent(cx)
     }
 

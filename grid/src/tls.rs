@@ -9,7 +9,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use tokio_rustls::rustls::version::TLS13;
-use tokio_rustls::rustls::{ClientConfig, Error, RootCertStore, ServerConfig};
+use tokio_rustls::rustls::{AlertDescription, ClientConfig, Error, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use crate::rt::BoxIo;
@@ -123,7 +123,8 @@ impl Tls {
 
     /// Takes the place of what this and its clones held, for handshakes that begin from now on: a renewed certificate,
     /// other roots. Whether others must have a certificate stays as it was. Links that are up stay up, also those of
-    /// whom is trusted no more.
+    /// whom is trusted no more. Whether the certificate is for the host of the node is looked at when that starts, and
+    /// not here.
     ///
     /// # Errors
     /// There was a certificate of its own, and there is none in the new one. Nothing is changed then.
@@ -251,8 +252,21 @@ fn accepting(
 
 /// Whether an error of a stream is the word of its other side that it takes no certificate of this one, or misses it.
 pub(crate) fn is_distrust(error: &std::io::Error) -> bool {
+    use AlertDescription as Alert;
+
     let error = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
-    matches!(error, Some(Error::AlertReceived(_)))
+    let Some(Error::AlertReceived(alert)) = error else { return false };
+    matches!(
+        alert,
+        Alert::CertificateRequired
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+    )
 }
 
 fn certificates(what: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {

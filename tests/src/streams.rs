@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use grid::{CallError, Inbound, Manager, ManagerBuilder};
+use tokio::task::JoinHandle;
 
 use crate::mesh::only;
 use crate::raw::{Frame, Head, Hello, ROUTE, RawPeer, Role, dials, flag};
@@ -95,6 +96,15 @@ pub const NODE: &str = "http://node:1";
 /// A node that was dialled by a scripted peer with these capabilities, over a pipe in memory. The node sends no pings
 /// of the link, so that the peer need not answer them.
 pub async fn scripted(caps: Option<u64>, change: impl FnOnce(ManagerBuilder) -> ManagerBuilder) -> (Manager, RawPeer) {
+    let (node, peer, _) = scripted_with_driver(caps, change).await;
+    (node, peer)
+}
+
+/// The same, with the task that drives the link.
+pub async fn scripted_with_driver(
+    caps: Option<u64>,
+    change: impl FnOnce(ManagerBuilder) -> ManagerBuilder,
+) -> (Manager, RawPeer, JoinHandle<()>) {
     let mut names = (0..).map(|number| format!("http://peer-{number}:1"));
     let name = names.find(|name| dials(name, NODE)).expect("names do not end");
     let builder = Manager::builder(NODE).peers([&*name]).route(ROUTE).timeouts(|timeouts| {
@@ -104,14 +114,14 @@ pub async fn scripted(caps: Option<u64>, change: impl FnOnce(ManagerBuilder) -> 
     let node = change(builder).build().expect("it can be built");
     let (near, far) = tokio::io::duplex(PIPE_BYTES);
     let accepting = node.clone();
-    tokio::spawn(async move { accepting.accept(far).await });
+    let driver = tokio::spawn(async move { accepting.accept(far).await });
     let mut peer = RawPeer::new(Box::new(near), Role::Dialler);
     peer.send_bytes(&Head::upgrade(ROUTE, "node:1", "debug").encode()).await;
     assert_eq!(peer.recv_head().await.status(), 101);
     peer.send(&Hello { caps: caps.map(Into::into), ..Hello::new(&name) }.connect()).await;
     assert_eq!(peer.recv().await.text("RejectedReason"), "");
     only(&node).ready().await.expect("the node is not shut down");
-    (node, peer)
+    (node, peer, driver)
 }
 
 /// A frame of a stream with its number.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::SinkExt;
 use grid::{CallError, SendError, State};
 use grid_tests::memory::{Network, dials, within};
 use grid_tests::probe::{ECHO, echo};
@@ -55,10 +56,14 @@ async fn a_loop_around_a_link_that_is_up_lets_others_run() {
     within(connection.ready()).await.expect("it connects");
     assert_eq!(connection.state(), State::Connected);
     yields("ready", async || assert_eq!(connection.ready().await, Ok(()))).await;
-    let (outbound, mut inbound) = within(connection.stream(STREAM, 1, "").into_future()).await.expect("it opens");
+    let (mut outbound, mut inbound) = within(connection.stream(STREAM, 1, "").into_future()).await.expect("it opens");
     assert!(within(inbound.next()).await.is_none(), "its handler ends at once");
     yields("an ended stream", async || {
         assert!(matches!(outbound.send("x".into()).await, Err(SendError::Ended)));
+    })
+    .await;
+    yields("an ended stream as a sink", async || {
+        assert!(matches!(SinkExt::send(&mut outbound, "x".into()).await, Err(SendError::Ended)));
     })
     .await;
 }

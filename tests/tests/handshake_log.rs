@@ -47,9 +47,12 @@ async fn a_rejection_is_logged_once_on_the_accepting_side_and_not_per_retry() {
         peer.closed().await;
     }
     // The peer sees the end of its connection before the node does.
-    while rig.node.stats().turned_away < 5 {
-        tokio::task::yield_now().await;
-    }
+    let all = async {
+        while rig.node.stats().turned_away < 5 {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(all).await;
     let logged = warnings(&log);
     assert_eq!(logged.len(), 1, "{logged:?}");
     assert!(logged[0].field("from").contains("127.0.0.1:"), "{logged:?}");

@@ -8,6 +8,8 @@ use grid::{CallError, Connection, LinkError, Manager, RefusalReason, ShutDown, S
 use grid_tests::memory::{LINK_BYTES, Network, names, settle, within};
 use grid_tests::mesh::only;
 use grid_tests::probe::{ECHO, HANG, Probe, echo};
+use grid_tests::raw::op;
+use grid_tests::streams::scripted_with_driver;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -258,4 +260,16 @@ async fn a_connection_that_is_refused_leaves_the_link_of_its_name_alone() {
     assert_eq!(why, State::Disconnected(Some(LinkError::Rejected(text.into()))));
     assert_eq!((only(&right).stats().reconnects, only(&left).stats().reconnects), (0, 0));
     assert_eq!(only(&right).single(ECHO, "x").await, Ok(Bytes::from("x")));
+}
+
+/// Who takes a connection in drives it, and may stop; the node goes on.
+#[tokio::test(start_paused = true)]
+async fn a_link_whose_driver_is_dropped_is_lost_and_not_shut_down() {
+    let (node, mut peer, driver) = scripted_with_driver(None, |builder| builder).await;
+    let connection = only(&node);
+    let call = started(&connection, b"x", SECOND).await;
+    assert_eq!(peer.recv().await.op, op::REQUEST);
+    driver.abort();
+    assert_eq!(within(call).await.expect("it ends").0, disconnected(&connection));
+    assert_eq!(connection.state(), State::Disconnected(Some(LinkError::Dropped)));
 }

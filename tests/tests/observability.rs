@@ -10,7 +10,7 @@ use grid_tests::log::{Entry, Kind, Log};
 use grid_tests::memory::{Network, dials, names, settle, within};
 use grid_tests::mesh::{only, quick};
 use grid_tests::probe::{ECHO, HANG, Probe, echo};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::Level;
 
 const FAIL: u8 = 20;
@@ -191,6 +191,7 @@ async fn however_many_strangers_are_refused_a_peer_that_is_away_is_still_warned_
     let network = Network::default();
     let (left, right) = network.pair(quick, quick).await;
     network.add(&left);
+    let start = Instant::now();
     let strangers = (0..2_000).map(|number| format!("http://stranger-{number}:1"));
     for stranger in strangers.filter(|stranger| dials(stranger, left.name())).take(600) {
         let before = network.dials().len();
@@ -202,7 +203,8 @@ async fn however_many_strangers_are_refused_a_peer_that_is_away_is_still_warned_
     let refused = log.of("grid::link", "refused a connection");
     assert!(refused.len() >= 600, "{} of 600", refused.len());
     let warned = refused.iter().filter(|refused| refused.level == Level::WARN).count();
-    assert!((1..300).contains(&warned), "{warned} warnings");
+    let minutes = usize::try_from(start.elapsed().as_secs() / 60).unwrap();
+    assert!((1..=1 + minutes).contains(&warned), "{warned} warnings in {minutes} minutes");
     network.set_down(true);
     network.cut();
     sleep(Duration::from_secs(1)).await;

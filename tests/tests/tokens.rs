@@ -140,7 +140,7 @@ async fn a_token_of_a_shared_secret_is_of_no_use_at_another_node() {
 
     // A third node, to which the thief goes by the name of the first.
     let third =
-        (0..).map(|port| format!("http://third:{port}")).find(|name| grid_tests::memory::dials(&dialling, name));
+        (1..).map(|port| format!("http://third:{port}")).find(|name| grid_tests::memory::dials(&dialling, name));
     let third = third.expect("half of all names are dialled");
     let node = secret(network.builder(&third)).peers([&*dialling]).build().expect("it starts");
     network.add(&node);

@@ -79,7 +79,7 @@ where
         if guest && !is_drawn(connect.host) {
             return Err(format!("{} is no name that a guest can give itself", connect.host.escape_debug()));
         }
-        if connect.host == self.local || !(self.known)(connect.host) {
+        if !(self.known)(connect.host) || connect.host == self.local {
             let why = if guest { ", and this node lets no guests in" } else { "" };
             return Err(format!("unknown incoming host: {}{why}", connect.host));
         }

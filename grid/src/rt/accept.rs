@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::dial::Attached;
 use super::handshakes::Handshake;
 use super::hello;
-use super::log_once::{Outage, shown};
+use super::log_once::{Notice, Outage, shown};
 use super::node::Node;
 use super::secure;
 use super::socket::{BoxIo, Socket, WebSocket};
@@ -33,7 +33,7 @@ impl Node {
                     }
                     Err(error) => {
                         // Most likely out of file descriptors; those of others must close first.
-                        if outage.is_news(&error.to_string(), Instant::now().into_std()) {
+                        if outage.is_news(&error.to_string(), Instant::now()) {
                             tracing::warn!(target: "grid::link", %error, "cannot accept connections");
                         }
                         sleep(ACCEPT_PAUSE).await;
@@ -106,9 +106,16 @@ impl Node {
         }
     }
 
-    fn turn_away(&self, why: &LinkError, stranger: &Stranger) {
+    /// Tells of a connection that was not let in, and counts it.
+    pub(crate) fn turn_away(&self, why: &LinkError, stranger: &Stranger) {
+        if *why == LinkError::ShutDown {
+            return;
+        }
         self.shared.turned_away.fetch_add(1, Ordering::Relaxed);
-        let untold = self.shared.notices.tell("refused", &kind(why));
+        // What shuts a peer out is told also while others are turned away for the same.
+        let peer = stranger.name.get().filter(|name| self.mesh.peers.contains_key(&***name));
+        let sort = format!("{} {}", kind(why), peer.map_or("", |peer| peer));
+        let untold = self.shared.notices.tell(Notice::TurnedAway, &sort);
         let local = &self.shared.settings.name;
         let from = stranger.address.map(|address| address.to_string());
         let peer = stranger.name.get().map(shown);
@@ -124,7 +131,7 @@ impl Node {
 
 /// Whoever connects, as far as it is known before it is let in.
 #[derive(Debug, Default)]
-pub(super) struct Stranger {
+pub(crate) struct Stranger {
     address: Option<SocketAddr>,
     /// What it calls itself.
     name: OnceLock<Box<str>>,

@@ -101,8 +101,11 @@ impl Attached {
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        // Unless it has ended before, its task was dropped with all others.
-        let why = self.link.close(LinkError::ShutDown);
+        let why = match self.peer.shared.closing.is_cancelled() {
+            true => LinkError::ShutDown,
+            false => LinkError::Dropped,
+        };
+        let why = self.link.close(why);
         self.peer.detach(&self.link, why);
         let local = &self.peer.shared.settings.name;
         tracing::info!(target: "grid::link", %local, peer = %self.peer.name, why = %shown(why), "disconnected");

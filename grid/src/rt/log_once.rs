@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Remembers the faults of each name.
+use tokio::time::Instant;
+
+/// Remembers the faults of each peer that a node dials.
 #[derive(Debug, Default)]
 pub(crate) struct LogOnce {
     known: Mutex<HashMap<Box<str>, Vec<Box<str>>>>,
@@ -24,9 +26,6 @@ impl LogOnce {
                 kinds.push(kind.into());
             }
             return news;
-        }
-        if known.len() >= NAMES_MAX {
-            return false;
         }
         known.insert(name.into(), vec![kind.into()]);
         true
@@ -58,46 +57,54 @@ impl Outage {
     }
 }
 
-/// What anybody may bring about at any rate: each sort is told once a minute, with how many were not.
+/// What anybody may bring about at any rate: each sort is told once a minute, with how many were not since.
 #[derive(Debug, Default)]
 pub(crate) struct Notices {
-    known: Mutex<HashMap<Box<str>, Notice>>,
+    known: Mutex<HashMap<Notice, HashMap<Box<str>, Told>>>,
+}
+
+/// What there is to tell. Many sorts of one of them are in no other's way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Notice {
+    TurnedAway,
+    NotForGuests,
+    TwoProcesses,
 }
 
 #[derive(Debug)]
-struct Notice {
-    at: tokio::time::Instant,
+struct Told {
+    at: Instant,
     untold: u64,
 }
 
 impl Notices {
     /// Whether this is to be told: after so many that were not.
-    pub(crate) fn tell(&self, what: &str, whose: &str) -> Option<u64> {
-        let now = tokio::time::Instant::now();
-        let sort = format!("{what} {whose}");
+    pub(crate) fn tell(&self, notice: Notice, sort: &str) -> Option<u64> {
+        let now = Instant::now();
         let sort = sort.get(..sort.floor_char_boundary(KIND_BYTES_MAX)).unwrap_or_default();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(notice) = known.get_mut(sort) {
-            if now.duration_since(notice.at) < NOTICE_PAUSE {
-                notice.untold += 1;
+        let known = known.entry(notice).or_default();
+        if let Some(told) = known.get_mut(sort) {
+            if now.duration_since(told.at) < NOTICE_PAUSE {
+                told.untold += 1;
                 return None;
             }
-            notice.at = now;
-            return Some(std::mem::take(&mut notice.untold));
+            told.at = now;
+            return Some(std::mem::take(&mut told.untold));
         }
-        if known.len() >= NAMES_MAX {
-            known.retain(|_, notice| now.duration_since(notice.at) < NOTICE_PAUSE);
+        if known.len() >= SORTS_MAX {
+            known.retain(|_, told| now.duration_since(told.at) < NOTICE_PAUSE);
         }
-        if known.len() >= NAMES_MAX {
+        if known.len() >= SORTS_MAX {
             return None;
         }
-        known.insert(sort.into(), Notice { at: now, untold: 0 });
+        known.insert(sort.into(), Told { at: now, untold: 0 });
         Some(0)
     }
 }
 
-/// Names may come from strangers, so they are bounded; beyond this many, faults of further ones are not news.
-const NAMES_MAX: usize = 256;
+/// More than there are ways to fail, for each peer of a large mesh that is shut out at once; beyond, some are not told.
+const SORTS_MAX: usize = 1024;
 /// More kinds of faults than a peer has at one time, unless it makes them up.
 const KINDS_MAX: usize = 16;
 /// A fault may hold what a peer says.
@@ -163,28 +170,22 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_sort_of_notices_is_told_once_a_minute_with_how_many_were_not() {
         let notices = Notices::default();
-        let told = [0; 5].map(|_| notices.tell("refused", "a"));
+        let told = [0; 5].map(|_| notices.tell(Notice::TurnedAway, "a"));
         assert_eq!(told, [Some(0), None, None, None, None]);
-        assert_eq!(notices.tell("refused", "b"), Some(0));
+        assert_eq!(notices.tell(Notice::TurnedAway, "b"), Some(0));
         tokio::time::advance(NOTICE_PAUSE).await;
-        assert_eq!([0; 2].map(|_| notices.tell("refused", "a")), [Some(4), None]);
+        assert_eq!([0; 2].map(|_| notices.tell(Notice::TurnedAway, "a")), [Some(4), None]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn notices_take_bounded_memory_and_old_ones_give_way() {
+    async fn notices_take_bounded_memory_keep_no_others_back_and_give_way_when_old() {
         let notices = Notices::default();
-        let told = (0..10_000).filter(|number| notices.tell("refused", &number.to_string()).is_some()).count();
-        assert_eq!((told, notices.known.lock().unwrap().len()), (NAMES_MAX, NAMES_MAX));
+        let tell = |number: usize| notices.tell(Notice::TwoProcesses, &number.to_string());
+        assert_eq!((0..10_000).filter_map(tell).count(), SORTS_MAX);
+        assert_eq!(notices.tell(Notice::TurnedAway, "a"), Some(0));
         tokio::time::advance(NOTICE_PAUSE).await;
-        assert_eq!(notices.tell("refused", "another"), Some(0));
-    }
-
-    #[test]
-    fn names_take_bounded_memory() {
-        let log = LogOnce::default();
-        for name in 0..10_000 {
-            log.is_news(&name.to_string(), "x");
-        }
-        assert_eq!(log.lock().len(), NAMES_MAX);
+        assert_eq!(tell(10_000), Some(0));
+        let known = notices.known.lock().unwrap();
+        assert!(known.values().all(|sorts| sorts.len() <= SORTS_MAX), "{known:?}");
     }
 }

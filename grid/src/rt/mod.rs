@@ -9,8 +9,8 @@
 //! # Locks
 //!
 //! Order: a table shard, or all in their order, or what a stream has received, then what it sends; then the outbox
-//! queue. A handle's view of its peer, then the state of that. The running calls of a link and the guests of a node are
-//! locked alone. Nothing is held across an await, a system call, encoding, a wake-up or user code; but the sending lock
+//! queue. A handle's view of its peer, then the state of that. The running calls of a link, the guests of a node, its
+//! notices for the log and the processes behind a peer are locked alone. Nothing is held across an await, a system call, encoding, a wake-up or user code; but the sending lock
 //! of a stream is held while one frame of it is sealed and queued, so that its number is its place.
 //!
 //! # Who waits for whom
@@ -85,7 +85,7 @@ pub(crate) use stream::{Next, Stream};
 pub(crate) use stream_out::{NotSent, StreamEnded};
 pub(crate) use table::{Cancelled, NoSlot};
 #[cfg(feature = "axum")]
-pub(crate) use upgrade::answer as answer_upgrade;
+pub(crate) use {accept::Stranger, upgrade::answer as answer_upgrade};
 #[cfg(grid_bench)]
 pub(crate) use {hand::Hand, outbox::Outbox};
 #[cfg(any(test, fuzzing))]

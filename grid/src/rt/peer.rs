@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::changing::{Changing, Watcher};
 use super::counts::Counts;
 use super::link::Link;
+use super::log_once::Notice;
 use super::node::Shared;
 use crate::error::{LinkError, ShutDown};
+use crate::proto::is_guest;
 use crate::wire::InstanceId;
 
 /// A peer, with or without a link to it. Outlives its links.
@@ -118,7 +120,11 @@ impl Peer {
             older.close(LinkError::Replaced);
         }
         let is_back = self.processes.lock().unwrap_or_else(PoisonError::into_inner).is_back(link.instance);
-        if is_back && let Some(untold) = self.shared.notices.tell("two processes", &self.name) {
+        // Guests name themselves.
+        if is_back
+            && !is_guest(&self.name)
+            && let Some(untold) = self.shared.notices.tell(Notice::TwoProcesses, &self.name)
+        {
             let local = &self.shared.settings.name;
             tracing::warn!(
                 target: "grid::link", %local, peer = %self.name, untold,
@@ -187,7 +193,24 @@ impl LinkState {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+    use crate::limits::Limits;
+    use crate::manager::Manager;
+
+    #[tokio::test]
+    async fn a_link_that_has_just_ended_is_no_reason_to_be_ready() {
+        let node = Manager::builder("http://a:1").peers(["http://b:1"]).build().expect("it starts");
+        let peer = Arc::clone(&node.node().mesh.peers["http://b:1"]);
+        let [first, second] = [(); 2].map(|()| Link::to_grid_node(&Limits::default()));
+        peer.attach(&first);
+        assert_eq!(peer.ready().now_or_never(), Some(Ok(())));
+        first.close(LinkError::Dead);
+        assert_eq!(peer.ready().now_or_never(), None);
+        peer.attach(&second);
+        assert_eq!(peer.ready().now_or_never(), Some(Ok(())));
+    }
 
     #[test]
     fn a_process_that_comes_back_after_another_is_told_from_one_that_was_restarted() {

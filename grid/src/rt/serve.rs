@@ -9,11 +9,12 @@ use super::hits::Limit;
 use super::job::Job;
 use super::lane::Lane;
 use super::link::Link;
+use super::log_once::Notice;
 use super::node::{Guests, Mesh};
 use super::peer::Peer;
 use super::registry::{Handler, Kind, Request};
 use super::running::{Admission, NotAdmitted};
-use super::serve_stream;
+use super::serve_stream::{self, Acknowledged};
 use super::stream::{Stream, kept};
 use crate::proto::{End, ServerCall, is_guest};
 use crate::wire::{Capabilities, Flags, Frame, Op, RefusalReason, SubrouteId};
@@ -55,9 +56,8 @@ pub(crate) fn serve(dispatcher: &mut Dispatcher, frame: Frame<'_>, message: &Byt
     };
     if let Some(stream) = &stream {
         admission.register(call.mux(), Some(Arc::clone(stream)));
-        // Else when the middleware has let it pass.
-        if settings.middleware.is_empty() {
-            serve_stream::acknowledge(link, stream);
+        if Acknowledged::of(link, settings) == Acknowledged::AtOnce {
+            stream.acknowledge(link);
         }
     }
     let request = Request {
@@ -101,7 +101,7 @@ fn allowed<'a>(peer: &Peer, mesh: &'a Mesh, frame: &Frame<'_>) -> Result<&'a Arc
 
 /// Nobody else hears of it: the middleware is not asked.
 fn tell_forbidden(peer: &Peer, handler: &Handler) {
-    let Some(untold) = peer.shared.notices.tell("guests", &handler.label) else { return };
+    let Some(untold) = peer.shared.notices.tell(Notice::NotForGuests, &handler.label) else { return };
     let (local, handler) = (&peer.shared.settings.name, &handler.label);
     tracing::warn!(
         target: "grid::call", %local, peer = %peer.name, %handler, untold,

@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use super::ended::Ended;
 use super::lane::Lane;
 use super::link::Link;
+use super::node::Settings;
 use super::opening::Opening;
 use super::running::Admission;
 use super::stream::{Stream, Verdict};
@@ -32,14 +33,22 @@ pub(super) fn opening(
     Opening { windows, granted, credits, next_seq: call.seq().wrapping_add(1), deadline }
 }
 
-/// Tells the caller that its call runs, and how much it may send.
-pub(super) fn acknowledge(link: &Link, stream: &Stream) {
-    let credits = link.capabilities.contains(Capabilities::CREDITS).then_some(stream.granted);
-    let header = Header::new(Op::AckMux, stream.mux, link.crc);
-    link.send_control(
-        PayloadBuf::with_capacity(0).seal(header, &Trailer { credits, ..Trailer::default() }, None),
-        Lane::Prompt,
-    );
+/// When the caller of a stream is told that it is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Acknowledged {
+    AtOnce,
+    /// When the middleware has let the call pass.
+    OncePassed,
+}
+
+impl Acknowledged {
+    /// A v1 peer counts on the acknowledgement to be the first that it hears of a call.
+    pub(super) fn of(link: &Link, settings: &Settings) -> Self {
+        match settings.middleware.is_empty() || !link.capabilities.contains(Capabilities::CREDITS) {
+            true => Self::AtOnce,
+            false => Self::OncePassed,
+        }
+    }
 }
 
 /// The handler of a stream has ended: its reply becomes the end of the call, if the caller is still there.

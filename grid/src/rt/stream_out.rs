@@ -224,6 +224,18 @@ impl Stream {
         Ok(())
     }
 
+    /// Tells the caller that its call runs, and how much it may send, unless the call has ended by now.
+    pub(super) fn acknowledge(&self, link: &Link) {
+        let credits = link.capabilities.contains(Capabilities::CREDITS).then_some(self.granted);
+        let header = Header::new(Op::AckMux, self.mux, link.crc);
+        let frame = PayloadBuf::with_capacity(0).seal(header, &Trailer { credits, ..Trailer::default() }, None);
+        let out = self.sending();
+        if !self.is_over() {
+            link.send_control(frame, Lane::Prompt);
+        }
+        drop(out);
+    }
+
     /// Ends a call whose caller broke the rules, in the words of v1.
     pub(crate) fn refuse(&self, link: &Link, reason: RefusalReason, text: &str) {
         let mut out = self.sending();

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use super::job::is_too_large;
 use super::link::Link;
 use super::registry::{Answer, Failure, Handler, Request, Served, Serving};
-use super::serve_stream;
+use super::serve_stream::Acknowledged;
 use crate::call_info::CallInfo;
 use crate::error::{CallError, MethodError, Refusal};
 use crate::middleware::{Watch, panicked};
@@ -25,8 +25,10 @@ pub(super) fn serve(handler: &Arc<Handler>, mut request: Request, link: &Arc<Lin
             Ok(watch) => Arc::new(watch),
             Err(refusal) => return Err(Failure::new(refusal.reason(), refusal.message())),
         };
-        if let Some((link, stream)) = &request.stream {
-            serve_stream::acknowledge(link, stream);
+        if let Some((link, stream)) = &request.stream
+            && Acknowledged::of(link, &request.peer.shared.settings) == Acknowledged::OncePassed
+        {
+            stream.acknowledge(link);
         }
         let guard = Guard(Arc::clone(&watch));
         request.metadata.clone_from(&watch.call().metadata);

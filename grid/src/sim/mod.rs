@@ -47,7 +47,7 @@
 //!
 //! A panic while a node runs fails the test and names the seed, also in a task or a handler, where nobody else would
 //! see it. What is to panic, in a test of just that, does so by [`resume_unwind`](std::panic::resume_unwind). A node
-//! that works on without waiting for anything hangs the test; after half a minute, stderr says which one, and the seed.
+//! that works on without waiting for anything hangs the test; within a minute stderr says which one, and the seed.
 //!
 //! # What is simulated
 //!
@@ -93,6 +93,7 @@ mod wire;
 
 use std::fmt;
 use std::future::Future;
+use std::io::{self, Write};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,7 +104,7 @@ use self::network::Network;
 pub use self::node::Node;
 use self::routes::Place;
 pub(crate) use self::socket::Listener;
-use self::watchdog::Watchdog;
+use self::watchdog::{Step, Watchdog};
 
 /// How the program of a node ends.
 type Exit = Result<(), Box<dyn std::error::Error + Send + Sync>>;
@@ -142,7 +143,9 @@ impl Sim {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         fastrand::seed(seed);
-        let watchdog = Watchdog::new(TURN_MAX, move |turn| eprintln!("simulation with seed {seed}, {turn}"));
+        // By itself, as what is printed by a test that does not end is never shown.
+        let tell = move |step: &Step| drop(writeln!(io::stderr(), "simulation with seed {seed}, {step}"));
+        let watchdog = Watchdog::new(TURN_MAX, tell);
         Self { seed, network: Arc::new(Network::new(!seed)), hosts: Vec::new(), watchdog }
     }
 
@@ -239,6 +242,7 @@ impl Sim {
         let host = self.hosts.get_mut(index)?;
         host.state = match std::mem::replace(&mut host.state, HostState::Down) {
             HostState::Starting => {
+                let _turn = self.watchdog.begin(&host.node.name, now);
                 let program = (host.program)(host.node.clone());
                 HostState::Runs(Machine::start(&self.network, program))
             }

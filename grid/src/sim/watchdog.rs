@@ -3,13 +3,13 @@
 use std::fmt;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// Looks from a thread of its own, which ends when this is dropped.
 pub(super) struct Watchdog {
     current: Current,
-    _stop: Sender<()>,
+    looking: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
 /// The step that is under way.
@@ -27,12 +27,12 @@ pub(super) struct Step {
 pub(super) struct Turn<'a>(&'a Current);
 
 impl Watchdog {
-    /// Tells, once, of each step that takes longer than this, and less than twice as long at the latest.
+    /// Tells, once, of each step that takes twice as long as this, or of some that take longer than this.
     pub(super) fn new(limit: Duration, tell: impl Fn(&Step) + Send + 'static) -> Self {
         let current = Current::default();
         let (stop, stopped) = mpsc::channel();
         let watched = Arc::clone(&current);
-        thread::spawn(move || {
+        let looking = thread::spawn(move || {
             let (mut seen, mut told) = (None, false);
             while stopped.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
                 let now = lock(&watched).clone();
@@ -44,12 +44,21 @@ impl Watchdog {
                 seen = now;
             }
         });
-        Self { current, _stop: stop }
+        Self { current, looking: Some((stop, looking)) }
     }
 
     pub(super) fn begin(&self, node: &Arc<str>, at: Duration) -> Turn<'_> {
         *lock(&self.current) = Some(Arc::new(Step { node: Arc::clone(node), at }));
         Turn(&self.current)
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        if let Some((stop, looking)) = self.looking.take() {
+            drop(stop);
+            drop(looking.join());
+        }
     }
 }
 

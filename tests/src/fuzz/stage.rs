@@ -179,6 +179,9 @@ impl Stage {
         }
         wire.receive().await;
         assert!(!wire.is_over, "a good peer is let in");
+        if self.caps.is_none() {
+            wire.be_v1();
+        }
         wire
     }
 

@@ -1,5 +1,6 @@
 //! One byte stream to the node under test.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -7,7 +8,7 @@ use grid::Manager;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::stage::LINK_BYTES;
-use crate::raw::{Frame, LengthForm, Role, WsFrame, frames_of, opcode};
+use crate::raw::{Frame, LengthForm, Role, WsFrame, frames_of, op, opcode};
 
 /// The far end of a stream that a node has. What is sent waits here until it is time to write it, so that much comes at
 /// once; what the node says is read when it is asked for, and must be what a node may say.
@@ -18,6 +19,8 @@ pub(super) struct Wire {
     unread: Vec<u8>,
     /// The node's own frames from its first on, or none if no upgrade has come yet.
     upgraded: bool,
+    /// Streams of this end that the node has acknowledged, if this end plays a v1 peer.
+    acknowledged: Option<HashSet<u64>>,
     pub(super) is_over: bool,
 }
 
@@ -32,7 +35,7 @@ impl Wire {
 
     /// `role` is that of this end.
     pub(super) fn new(io: DuplexStream, role: Role) -> Self {
-        Self { io, role, pending: Vec::new(), unread: Vec::new(), upgraded: false, is_over: false }
+        Self { io, role, pending: Vec::new(), unread: Vec::new(), upgraded: false, acknowledged: None, is_over: false }
     }
 
     /// Sends bytes, now or a little later.
@@ -62,6 +65,11 @@ impl Wire {
         let pending = std::mem::take(&mut self.pending);
         let written = tokio::time::timeout(PATIENCE, self.io.write_all(&pending)).await;
         self.is_over |= written.expect("a node reads whatever it has to write").is_err();
+    }
+
+    /// From now on this end is a v1 peer, to whom nothing is said of a stream before it is acknowledged.
+    pub(super) fn be_v1(&mut self) {
+        self.acknowledged = Some(HashSet::new());
     }
 
     /// Lets the node do what it has to, and reads what it has said.
@@ -100,6 +108,19 @@ impl Wire {
                 opcode::PONG => assert!(frame.payload.len() <= 125),
                 opcode::CLOSE => assert!(matches!(frame.payload.len(), 0 | 2)),
                 other => panic!("a node has no use for the opcode {other}"),
+            }
+        }
+        for frame in &frames {
+            let Some(acknowledged) = &mut self.acknowledged else { break };
+            match frame.op {
+                op::ACK_MUX => {
+                    assert_eq!(frame.seq, 0, "{frame:?}");
+                    acknowledged.insert(frame.mux);
+                }
+                op::MUX_SERVER_MSG | op::UNBLOCK_CL_MUX => {
+                    assert!(acknowledged.contains(&frame.mux), "before it is open: {frame:?}");
+                }
+                _ => {}
             }
         }
         frames

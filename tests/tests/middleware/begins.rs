@@ -7,6 +7,8 @@ use bytes::Bytes;
 use grid::{CallError, CallInfo, Direction, Middleware, Refusal, RefusalReason};
 use grid_tests::memory::{Network, settle, within};
 use grid_tests::mesh::only;
+use grid_tests::raw::{Frame, op};
+use grid_tests::streams::scripted;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -97,6 +99,20 @@ async fn a_call_refused_by_the_serving_side_reaches_no_handler() {
     assert_eq!(server.read(), ["server: In Stage.echo of 2 bytes", "server: In Stage.sum of 0 bytes"]);
     assert!(caller.read().contains(&"caller: Stage.sum refused: server says no".into()));
     assert_eq!(only(&play.right).stats().calls_in, 0);
+}
+
+/// A v1 peer takes what is not numbered after an acknowledgement for out of order, and so would not see the refusal.
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_a_v1_peer_is_acknowledged_before_it_is_refused() {
+    let server = Book::new("server", Rules { refuse_calls: Some(Direction::In), ..Rules::default() });
+    let serve = |node: grid::ManagerBuilder| node.middleware(server).stream(20_u8, 1, |_, _, _, _| async { Ok(()) });
+    let (_node, mut peer) = scripted(None, serve).await;
+    peer.send(&Frame { handler: 20, ..Frame::new(op::CONNECT_MUX, 1) }).await;
+    let ack = peer.recv().await;
+    assert_eq!((ack.op, ack.mux, ack.seq), (op::ACK_MUX, 1, 0));
+    let refused = peer.recv().await;
+    assert_eq!((refused.op, refused.mux, refused.seq), (op::MUX_SERVER_MSG, 1, 1));
+    assert_eq!(String::from_utf8_lossy(&refused.payload), "server says no");
 }
 
 #[tokio::test(start_paused = true)]

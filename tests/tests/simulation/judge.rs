@@ -103,9 +103,10 @@ fn verdict(record: &Record, troubles: &[Trouble], room: Room) -> Result<(), &'st
         Outcome::Lost => allowed(any(&|trouble| trouble.is_end_of(&plan.caller)), "its caller was not to end"),
         Outcome::Failed(error) => match error {
             CallError::Remote(Oops::Planned(number)) if *number == plan.number => as_planned(Ends::Error),
-            CallError::Remote(Oops::NotCalledBack(_)) => {
-                let may_fail = is_troubled || room == Room::Tight;
-                allowed(plan.calls_back() && may_fail && !has_finished, "its caller could be called back")
+            CallError::Remote(Oops::NotCalledBack(why)) => {
+                let is_full = room == Room::Tight && why.contains("are in flight");
+                let may_fail = plan.calls_back() && !has_finished && (is_troubled || is_full);
+                allowed(may_fail, "its caller could be called back")
             }
             CallError::Refused(refusal) => match refusal.reason() {
                 RefusalReason::Panicked => as_planned(Ends::Panic),
