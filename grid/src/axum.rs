@@ -55,7 +55,7 @@ async fn upgrade(State(node): State<Arc<Node>>, mut request: Request) -> Respons
     };
     // HTTP/2 connections cannot be upgraded like this.
     let Some(upgraded) = upgraded else { return status(StatusCode::UPGRADE_REQUIRED) };
-    let (Some(handshake), false) = (node.handshakes.try_begin(), node.shared.closing.is_cancelled()) else {
+    let (Some(handshake), false) = (node.handshakes.begin_or_make_room(), node.shared.closing.is_cancelled()) else {
         return status(StatusCode::SERVICE_UNAVAILABLE);
     };
     let tasks = node.shared.tasks.clone();

@@ -263,6 +263,12 @@ impl ManagerBuilder {
         Ok(Manager::new(node))
     }
 
+    /// Whether nobody can go by the name of a node without a certificate for it.
+    fn proves_nodes(&self, own: &NodeName) -> bool {
+        let Some(tls) = self.common.tls.as_ref().filter(|_| own.scheme == Scheme::Https) else { return false };
+        tls.requires_identity() || self.peers.iter().all(|peer| peer.starts_with("https://"))
+    }
+
     /// The node, which does nothing yet.
     fn node(mut self) -> Result<Node, StartError> {
         let name = parse_name(&self.common.name)?;
@@ -281,7 +287,7 @@ impl ManagerBuilder {
             }
         }
         let Auth { secret, guest_secret, validator, .. } = &self.common.auth;
-        if guest_secret.is_some() && secret.is_none() && validator.is_none() && self.common.tls.is_none() {
+        if guest_secret.is_some() && secret.is_none() && validator.is_none() && !self.proves_nodes(&name) {
             return Err(StartError::GuestSecretAlone);
         }
         self.peers.remove(&self.common.name);

@@ -40,14 +40,15 @@ pub struct Limits {
     /// Bytes of replies that the peer provokes without a call of ours (pongs, refusals, acknowledgements of streams), which
     /// may wait to be written beside the outbox. Default 1 MiB: some ten thousand of them.
     ///
-    /// They never wait for room; a peer that provokes more without reading is disconnected.
+    /// They never wait for room; a peer that provokes more without reading is disconnected. So is one that brings about
+    /// four times as many bytes of credits and of ends of its streams.
     pub control_bytes_max: usize,
     /// Calls in flight to the peer. Default 65,536. The excess ends at once, refused as overloaded.
     pub calls_out_max: usize,
     /// Calls of the peer that run at the same time. Default 16,384. The excess is refused as overloaded.
     pub calls_in_max: usize,
-    /// Bytes of the requests of those calls. Default 256 MiB: eight of the largest messages. The excess is
-    /// refused as overloaded, unless no other call runs.
+    /// Bytes of the requests of those calls, and of their answers that wait to be sent. Default 256 MiB: eight of the
+    /// largest messages. The excess is refused as overloaded, unless no other call runs; an answer becomes a refusal.
     pub calls_in_bytes_max: usize,
     /// Calls of all peers and guests that run on the node at the same time. Default 262,144: sixteen peers at their
     /// limit. The excess is refused as overloaded.
@@ -153,7 +154,7 @@ pub struct LimitHits {
     pub calls_out_max: u64,
     /// Calls of the peer that were refused.
     pub calls_in_max: u64,
-    /// Calls of the peer that were refused for the bytes of their requests.
+    /// Calls of the peer that were refused for the bytes of their requests, or whose answers were.
     pub calls_in_bytes_max: u64,
     /// Calls of the peer that were refused for those of all peers.
     pub calls_in_total_max: u64,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use grid::{CallError, Context, Manager, ManagerBuilder};
 use grid_tests::memory::{Network, settle, within};
 use grid_tests::mesh::only;
-use grid_tests::probe::Probe;
+use grid_tests::probe::{Probe, Visits};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
@@ -103,8 +103,9 @@ impl Scene {
     }
 
     async fn assert_runs_to_its_end(&self) {
-        assert_eq!((self.probe.visits().finished, self.probe.visits().dropped), (0, 0), "it has not ended yet");
-        self.probe.until(|visits| visits.finished == 1).await;
+        let finished = self.probe.visits().finished;
+        assert_eq!(self.probe.visits(), Visits { started: finished + 1, finished, dropped: 0 }, "it has not ended yet");
+        self.probe.until(|visits| visits.finished == finished + 1).await;
         settle().await;
         assert_eq!(self.probe.visits().dropped, 0);
         assert_eq!(only(&self.right).stats().calls_in, 0);
@@ -168,6 +169,22 @@ async fn a_detached_handler_takes_up_its_place_until_its_end() {
     scene.probe.until(|visits| visits.finished == 2).await;
     settle().await;
     assert_eq!(only(&scene.right).stats().calls_in, 0);
+}
+
+/// Else a caller that reconnects again and again could start any number of them.
+#[tokio::test(start_paused = true)]
+async fn a_detached_handler_takes_up_its_place_beyond_the_end_of_its_link() {
+    let scene = Scene::new().await;
+    let call = scene.started(20).await;
+    scene.network.cut();
+    assert!(within(call).await.expect("no panic").is_err());
+    within(only(&scene.left).ready()).await.expect("not shut down");
+    let (one, two) = tokio::join!(scene.work().attached(1).into_future(), scene.work().attached(1).into_future());
+    assert_eq!(one, Ok(1));
+    assert!(matches!(two, Err(CallError::Refused(_))), "there are two places, and one is taken");
+    scene.assert_runs_to_its_end().await;
+    let (one, two) = tokio::join!(scene.work().attached(1).into_future(), scene.work().attached(1).into_future());
+    assert_eq!((one, two), (Ok(1), Ok(1)));
 }
 
 #[tokio::test(start_paused = true)]

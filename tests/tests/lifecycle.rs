@@ -1,15 +1,19 @@
 //! Links that die, in every way, and what becomes of calls and connections then. Under virtual time.
 
+use std::io;
+use std::panic::resume_unwind;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use grid::{CallError, Connection, LinkError, Manager, RefusalReason, ShutDown, State};
+use grid::{BoxIo, CallError, Connection, Connector, LinkError, Manager, RefusalReason, ShutDown, State};
 use grid_tests::memory::{LINK_BYTES, Network, names, settle, within};
 use grid_tests::mesh::only;
 use grid_tests::probe::{ECHO, HANG, Probe, echo};
-use grid_tests::raw::op;
-use grid_tests::streams::scripted_with_driver;
+use grid_tests::raw::{Frame, op};
+use grid_tests::streams::{scripted, scripted_with_driver};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -272,4 +276,36 @@ async fn a_link_whose_driver_is_dropped_is_lost_and_not_shut_down() {
     driver.abort();
     assert_eq!(within(call).await.expect("it ends").0, disconnected(&connection));
     assert_eq!(connection.state(), State::Disconnected(Some(LinkError::Dropped)));
+}
+
+/// Panics when it is to connect.
+struct Panics;
+
+impl Connector for Panics {
+    fn connect<'a>(&'a self, _: &'a str) -> Pin<Box<dyn Future<Output = io::Result<BoxIo>> + Send + 'a>> {
+        // Not seen by the hook, which would print it.
+        Box::pin(async { resume_unwind(Box::new("as planned")) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connector_that_panics_is_asked_again() {
+    let (dialling, dialled) = names();
+    let node = Manager::builder(dialling).peers([&*dialled]).connector(Panics).build().expect("it starts");
+    let failed = |state: &State| matches!(state, State::Disconnected(Some(LinkError::Unreachable { problem, .. })) if &**problem == "the connector panicked");
+    within(state(&only(&node), failed)).await;
+    assert!(Handle::current().metrics().num_alive_tasks() > 0, "it goes on");
+    node.shutdown().await;
+}
+
+/// A peer says why it is about to leave; what is kept of that is not as long as it likes.
+#[tokio::test(start_paused = true)]
+async fn the_last_words_of_a_peer_are_cut() {
+    let (node, mut peer) = scripted(Some(31), |builder| builder).await;
+    let connection = only(&node);
+    peer.send(&Frame::new(op::DISCONNECT, 0).payload(vec![0xff; 1 << 20])).await;
+    within(state(&connection, |state| *state == State::Draining)).await;
+    let Err(CallError::Refused(refusal)) = connection.single(ECHO, "x").await else { panic!("it leaves") };
+    assert_eq!(refusal.reason(), RefusalReason::Draining);
+    assert!(refusal.message().len() < 4 << 10, "{} bytes", refusal.message().len());
 }

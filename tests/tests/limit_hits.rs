@@ -4,10 +4,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use grid::{CallError, Connection, LimitHits, Limits, Manager, ManagerBuilder, RefusalReason, RemoteError, Windows};
+use grid::{
+    CallError, Connection, Inbound, LimitHits, Limits, LinkError, Manager, ManagerBuilder, RefusalReason, RemoteError,
+    State, Windows,
+};
 use grid_tests::memory::{Network, settle, within};
 use grid_tests::mesh::only;
 use grid_tests::probe::{ECHO, HANG, Probe, echo};
+use grid_tests::raw::{Frame, op};
+use grid_tests::streams::scripted;
 
 /// A stream that never ends.
 const WAIT: u8 = 20;
@@ -204,4 +209,64 @@ async fn guests_and_handshakes() {
     drop((silent, other, guest));
     settle().await;
     assert_eq!((node.stats().handshakes, node.stats().guests), (0, 0));
+}
+
+/// Counts what it reads.
+fn reading(builder: ManagerBuilder) -> ManagerBuilder {
+    let builder = builder.limits(|limits| limits.control_bytes_max = 8 << 10);
+    builder.stream(WAIT, 64, |_, _, mut items: Inbound<Bytes>, _| async move {
+        while items.next().await.is_some() {}
+        Ok(())
+    })
+}
+
+/// A peer may know what credits it has been granted, and go on, without having read of them.
+#[tokio::test(start_paused = true)]
+async fn credits_that_the_peer_does_not_read_of() {
+    let (node, mut peer) = scripted(None, reading).await;
+    peer.send(&Frame { handler: WAIT.into(), ..Frame::new(op::CONNECT_MUX, 1) }).await;
+    let connection = only(&node);
+    let mut seq = 0;
+    while connection.state() == State::Connected {
+        let item = |seq| Frame { seq, ..Frame::new(op::MUX_CLIENT_MSG, 1).payload("x") };
+        let items: Vec<_> = (seq + 1..=seq + 32).map(item).collect();
+        seq += 32;
+        assert!(seq < 1 << 18, "it has granted {seq} credits, of which nobody has read");
+        peer.send_merged(&items).await;
+        settle().await;
+    }
+    let why = LinkError::LimitExceeded { limit: "control_bytes_max", max: 8 << 10 };
+    assert_eq!(connection.state(), State::Disconnected(Some(why)));
+    assert_eq!(hits(&node).control_bytes_max, 1);
+}
+
+/// What waits of answers is bounded in bytes as requests are, whatever the number of calls.
+#[tokio::test(start_paused = true)]
+async fn answers_that_the_peer_does_not_read() {
+    const CALLS: usize = 200;
+    const ANSWER: usize = 100 << 10;
+    let few = |builder: ManagerBuilder| {
+        let builder = builder.limits(|limits| limits.calls_in_bytes_max = 1 << 20);
+        builder
+            .timeouts(|timeouts| timeouts.write = Duration::from_secs(3600))
+            .single(WAIT, |_, _| async { Ok(Bytes::from(vec![7; ANSWER])) })
+    };
+    let (node, mut peer) = scripted(Some(31), few).await;
+    for mux in 1..=CALLS {
+        peer.send(&Frame::request(mux as u64, WAIT.into(), "")).await;
+        settle().await;
+    }
+    let mut sizes = Vec::new();
+    for _ in 0..CALLS {
+        let frame = peer.recv().await;
+        match frame.payload.len() {
+            ANSWER => {}
+            _ => assert_eq!(String::from_utf8_lossy(&frame.payload), "too many bytes of answers wait to be sent"),
+        }
+        sizes.push(frame.payload.len());
+    }
+    let answers = sizes.iter().filter(|size| **size == ANSWER).count();
+    // 1 MiB in the pipe, 3 in the outbox, and 1 that waits.
+    assert!((40..70).contains(&answers), "{answers} of {CALLS}");
+    assert_eq!(hits(&node).calls_in_bytes_max, (CALLS - answers) as u64);
 }

@@ -278,6 +278,12 @@ async fn what_cannot_be_used_is_an_error_that_says_what() {
     let name = names()[0];
     let no_identity = Manager::builder(name).tls(authority.stranger()).build().map(drop);
     assert_eq!(no_identity, Err(StartError::NoIdentity(name.into())));
+    let unproven = Manager::builder("http://a:1").peers(["http://b:1"]).tls(authority.stranger()).guest_secret("x");
+    assert_eq!(
+        unproven.build().map(drop),
+        Err(StartError::GuestSecretAlone),
+        "TLS proves no name that is not https://"
+    );
     let foreign = Manager::builder(name).tls(authority.host("node-3.example")).build().map(drop);
     assert_eq!(foreign, Err(StartError::ForeignIdentity(name.into())));
     let no_tls = Manager::builder("http://a:1").peers([name]).build().map(drop);

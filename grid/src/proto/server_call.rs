@@ -29,6 +29,15 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
+    /// Bytes of its payload.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Answer(payload) | Self::Error(payload) => payload.len(),
+            Self::Nil => 0,
+            Self::Failed(_, text) => text.len(),
+        }
+    }
+
     /// The end of a stream. To a v1 peer the answer has gone before it, and a reason means nothing.
     pub(crate) fn of_stream(self, with_reason: bool) -> (Flags, PayloadBuf, Trailer) {
         let size = |payload: &PayloadBuf| if payload.is_empty() { Size::Empty } else { Size::Some };

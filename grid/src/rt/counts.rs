@@ -1,12 +1,12 @@
 //! What a connection has carried, over all its links.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::hits::Hits;
 
-/// Counts that only grow. Those of a link that is not a peer's yet are added to the peer's when its handshake is over.
+/// Counts of a peer, over all its links. Those of a link that is not a peer's yet are added to the peer's when its handshake is over.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) bytes_in: AtomicU64,
@@ -15,8 +15,40 @@ pub(crate) struct Counts {
     pub(crate) messages_out: AtomicU64,
     pub(crate) links: AtomicU64,
     pub(crate) hits: Hits,
+    pub(super) outlived: OutlivedLinks,
     /// The last round trip in nanoseconds; 0 before the first.
     ping_nanos: AtomicU64,
+}
+
+/// Calls of the peer that go on after the ends of their links: detached ones, and others for a moment. They have places
+/// and bytes like those of the link that is up.
+#[derive(Debug, Default)]
+pub(super) struct OutlivedLinks {
+    calls: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+/// How many there are, and the bytes of their requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Outlived {
+    pub(super) calls: usize,
+    pub(super) bytes: usize,
+}
+
+impl OutlivedLinks {
+    pub(super) fn read(&self) -> Outlived {
+        Outlived { calls: self.calls.load(Ordering::Relaxed), bytes: self.bytes.load(Ordering::Relaxed) }
+    }
+
+    pub(super) fn add(&self, calls: usize, bytes: usize) {
+        self.calls.fetch_add(calls, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn sub(&self, calls: usize, bytes: usize) {
+        self.calls.fetch_sub(calls, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
 impl Counts {

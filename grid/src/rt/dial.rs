@@ -62,7 +62,9 @@ pub(crate) async fn dial_once(peer: &Arc<Peer>, mesh: &Arc<Mesh>) -> Result<Driv
         };
         let token = async { (settings.token_source)(&peer.name).await };
         let token = AssertUnwindSafe(token).catch_unwind().await.map_err(|_| unusable(&"the token source panicked"))?;
-        let io = settings.connector.connect(&peer.name).await.map_err(|error| unusable(&error))?;
+        let io = async { settings.connector.connect(&peer.name).await };
+        let io = AssertUnwindSafe(io).catch_unwind().await.map_err(|_| unusable(&"the connector panicked"))?;
+        let io = io.map_err(|error| unusable(&error))?;
         let io = secure::dial(io, &peer.name, settings).await?;
         let socket = Socket::new(io, hello::HANDSHAKE_BYTES_MAX);
         let ws = upgrade::dial(socket, &peer.name, &token, settings).await?;

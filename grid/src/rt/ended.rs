@@ -1,7 +1,10 @@
 //! How calls end.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
+use super::job::REFUSAL_TEXT_MAX;
 use crate::error::{LinkError, Refusal};
 use crate::proto::Outcome;
 use crate::wire::RefusalReason;
@@ -33,8 +36,13 @@ impl Ended {
         match outcome {
             Outcome::Answer(payload) => Self::Answer(own(payload)),
             Outcome::Error(payload) => Self::Error(own(payload)),
-            Outcome::Refused(reason, text) => Self::Refused(Refusal::new(reason, String::from_utf8_lossy(text))),
+            Outcome::Refused(reason, text) => Self::Refused(Refusal::new(reason, refusal_text(text))),
             Outcome::Violation(what) => Self::Violation(what),
         }
     }
+}
+
+/// What a peer says of why, as far as it is kept.
+pub(super) fn refusal_text(text: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(text.get(..REFUSAL_TEXT_MAX).unwrap_or(text))
 }

@@ -48,8 +48,18 @@ impl Handshakes {
         self.max - self.places.available_permits()
     }
 
-    /// A place, if there is one.
-    pub(crate) fn try_begin(self: &Arc<Self>) -> Option<Handshake> {
+    /// A place, if there is one. Else the oldest handshake that has had its share is given up, so that there will be one
+    /// for the next attempt.
+    #[cfg(any(feature = "axum", test))]
+    pub(crate) fn begin_or_make_room(self: &Arc<Self>) -> Option<Handshake> {
+        let begun = self.try_begin();
+        if begun.is_none() {
+            self.give_up_oldest();
+        }
+        begun
+    }
+
+    fn try_begin(self: &Arc<Self>) -> Option<Handshake> {
         match Arc::clone(&self.places).try_acquire_owned() {
             Ok(place) => Some(self.begun(place)),
             Err(_) => {
@@ -128,3 +138,22 @@ impl Drop for Handshake {
 
 /// A fifth of the time for a handshake is its own: a second, in which an honest one ends over any network.
 const SHARES: u32 = 5;
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_turned_away_for_want_of_a_place_makes_room_for_the_next() {
+        let handshakes = Arc::new(Handshakes::new(1, Duration::from_secs(5), Arc::default()));
+        let silent = handshakes.begin_or_make_room().expect("there is a place");
+        assert!(handshakes.begin_or_make_room().is_none(), "it has its share");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(handshakes.begin_or_make_room().is_none());
+        assert_eq!(silent.run(pending::<()>()).await, None, "it is given up");
+        drop(silent);
+        assert!(handshakes.begin_or_make_room().is_some());
+    }
+}

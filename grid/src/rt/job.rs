@@ -14,7 +14,7 @@ use super::hits::Limit;
 use super::inherit::{Inherited, Made, serving, serving_now};
 use super::lane::Lane;
 use super::link::FRAME_OVERHEAD_MAX;
-use super::outbox::{Closed, TryPush};
+use super::outbox::{Closed, NoRoom, TryPush};
 use super::peer::Peer;
 use super::registry::{Handler, Kind, Request, Served, Serving};
 use super::running::Admission;
@@ -147,6 +147,10 @@ impl Job {
         match &self.stream {
             Some(stream) => {
                 let (stream, link) = (Arc::clone(stream), Arc::clone(self.admission.link()));
+                let reply = match self.admission.keep(reply.len()) {
+                    true => reply,
+                    false => too_many_wait(&self.peer),
+                };
                 serve_stream::finish(&link, &stream, reply, &mut self.admission).await;
             }
             None => {
@@ -205,13 +209,23 @@ impl Job {
     }
 
     /// Waits for room for the answer.
-    async fn push(&mut self, frame: EncodedFrame) {
+    async fn push(&mut self, mut frame: EncodedFrame) {
         let link = Arc::clone(self.admission.link());
-        let lane = Lane::of(frame.len(), self.call.mux());
-        let room = link.room(frame.len(), lane);
-        let room = match self.deadline {
-            Some(deadline) => timeout_at(deadline, room).await.unwrap_or(Err(Closed)),
-            None => room.await,
+        let mut lane = Lane::of(frame.len(), self.call.mux());
+        let room = match link.outbox.try_room(frame.len(), lane) {
+            Ok(room) => Ok(room),
+            Err(NoRoom::Closed) => Err(Closed),
+            Err(NoRoom::Full) => {
+                if !self.admission.keep(frame.len()) {
+                    frame = self.call.on_reply(too_many_wait(&self.peer), self.tells_reasons());
+                    lane = Lane::of(frame.len(), self.call.mux());
+                }
+                let room = link.room(frame.len(), lane);
+                match self.deadline {
+                    Some(deadline) => timeout_at(deadline, room).await.unwrap_or(Err(Closed)),
+                    None => room.await,
+                }
+            }
         };
         self.admission.free_place();
         if room.and_then(|room| room.push(frame, lane)).is_err() {
@@ -267,6 +281,12 @@ pub(super) fn within(reply: Reply, bytes_max: usize) -> Reply {
     }
 }
 
+/// What is told instead of an answer that would have to wait beside too many others.
+pub(super) fn too_many_wait(peer: &Peer) -> Reply {
+    peer.counts.hits.add(Limit::CallsInBytes);
+    Reply::Failed(RefusalReason::BadAnswer, "too many bytes of answers wait to be sent".into())
+}
+
 /// In the words of v1, which has others for streams.
 fn panicked(panic: &(dyn Any + Send), kind: Kind) -> Reply {
     let message = panic.downcast_ref::<&str>().copied();
@@ -284,4 +304,4 @@ fn traceparent(request: &Request) -> Option<&str> {
 }
 
 /// Bytes of the text of a refusal, which may be that of a panic. Fits the smallest that a message may be, 1 KiB.
-const REFUSAL_TEXT_MAX: usize = 512;
+pub(super) const REFUSAL_TEXT_MAX: usize = 512;

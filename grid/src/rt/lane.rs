@@ -19,13 +19,14 @@ impl Lane {
     }
 }
 
-/// What is given back when frames are written: bytes of room in either lane, and of the budget for frames that do not
+/// What is given back when frames are written: bytes of room in either lane, and of the budgets for frames that do not
 /// wait.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Cost {
     pub(super) prompt: usize,
     pub(super) bulk: usize,
     pub(super) control: usize,
+    pub(super) owed: usize,
 }
 
 impl AddAssign for Cost {
@@ -33,6 +34,7 @@ impl AddAssign for Cost {
         self.prompt += other.prompt;
         self.bulk += other.bulk;
         self.control += other.control;
+        self.owed += other.owed;
     }
 }
 

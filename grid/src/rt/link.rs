@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::counts::Counts;
+use super::ended::refusal_text;
 use super::hits::{Limit, exceeded};
 use super::inflow::Inflow;
 use super::lane::Lane;
@@ -55,7 +56,7 @@ impl Link {
             instance: remote.id,
             message_bytes_max,
             table: Table::new(shards, limits.calls_out_max, fastrand::u32(..)),
-            running: Running::new(limits, quota),
+            running: Running::new(limits, quota, Arc::clone(&counts)),
             outbox: Outbox::new(limits.outbox_bytes_max, limits.control_bytes_max),
             inflow: Arc::new(Inflow::new(limits.unread_bytes_max, Arc::clone(&counts))),
             counts,
@@ -130,26 +131,38 @@ impl Link {
 
     /// Sends a frame that must not wait, and ends the link if the peer provokes more of them than it reads.
     pub(crate) fn send_control(&self, frame: EncodedFrame, lane: Lane) {
-        self.control(frame, Place::InOrder(lane));
+        self.on_pushed(self.push_control(frame, lane));
     }
 
     /// Sends a ping or pong of the link.
     pub(crate) fn send_beat(&self, frame: EncodedFrame) {
-        self.control(frame, Place::First);
+        self.on_pushed(self.outbox.push_control(frame, Place::First));
     }
 
-    /// Sends a frame without a payload that belongs to a call, must not wait, and that the peer did not provoke.
-    pub(crate) fn send_own(&self, header: Header, trailer: &Trailer, lane: Lane) {
-        self.outbox.push_own(PayloadBuf::with_capacity(0).seal(header, trailer, None), lane);
+    /// Queues a frame that must not wait, or not. What came of that is for [`on_pushed`](Self::on_pushed), once no lock
+    /// is held.
+    pub(crate) fn push_control(&self, frame: EncodedFrame, lane: Lane) -> Result<(), ControlRefused> {
+        self.outbox.push_control(frame, Place::InOrder(lane))
     }
 
-    fn control(&self, frame: EncodedFrame, place: Place) {
-        match self.outbox.push_control(frame, place) {
+    /// The same for a frame without a payload that is for something that the peer did.
+    pub(crate) fn push_owed(&self, header: Header, trailer: &Trailer, lane: Lane) -> Result<(), ControlRefused> {
+        self.outbox.push_owed(PayloadBuf::with_capacity(0).seal(header, trailer, None), lane)
+    }
+
+    /// Ends the link if the peer provokes more than it reads.
+    pub(crate) fn on_pushed(&self, pushed: Result<(), ControlRefused>) {
+        match pushed {
             Ok(()) | Err(ControlRefused::Closed) => {}
             Err(ControlRefused::Overflow) => {
                 self.close(exceeded(Limit::ControlBytes, self.outbox.control_bytes_max()));
             }
         }
+    }
+
+    /// Sends a frame without a payload that belongs to a call, must not wait, and that the peer did not provoke.
+    pub(crate) fn send_own(&self, header: Header, trailer: &Trailer, lane: Lane) {
+        self.outbox.push_own(PayloadBuf::with_capacity(0).seal(header, trailer, None), lane);
     }
 
     /// Tells the peer that this node is about to leave, if the peer can take it.
@@ -163,7 +176,7 @@ impl Link {
 
     /// The peer is about to leave.
     pub(crate) fn on_leaving(&self, reason: &[u8]) {
-        self.draining.get_or_init(|| String::from_utf8_lossy(reason).into());
+        self.draining.get_or_init(|| refusal_text(reason).into());
     }
 
     pub(crate) fn draining(&self) -> Option<&str> {

@@ -47,6 +47,7 @@ struct Queue {
     prompt_cost: Cost,
     bulk: Bulk,
     control_bytes: usize,
+    owed_bytes: usize,
     /// Bytes that the writer has taken and not put into a write.
     held: usize,
     state: State,
@@ -169,12 +170,10 @@ impl Outbox {
         Ok(self.granted(permit, lane))
     }
 
-    /// Queues a small frame of a call of ours that must not wait and that no peer provoked: a cancellation, credits, a
-    /// ping.
+    /// Queues a small frame of a call of ours that must not wait and that no peer provoked: a cancellation, a ping.
     ///
     /// There is no limit here, as others bound them. There are at most as many cancellations as calls were let in: those
-    /// in flight, and those whose requests there was room for since the writer wrote last. Credits are for items that
-    /// were read, of which no more come before their credits have gone out. Pings come every few seconds.
+    /// in flight, and those whose requests there was room for since the writer wrote last. Pings come every few seconds.
     pub(crate) fn push_own(&self, frame: EncodedFrame, lane: Lane) {
         // On a link that is gone there is nothing to say.
         let _gone: Result<Queued, Closed> = self.enqueue(frame, lane, Cost::default());
@@ -206,6 +205,24 @@ impl Outbox {
         Ok(())
     }
 
+    /// Queues a small frame that must not wait and is for something that the peer did: credits for its items, the end of
+    /// its call. One that knows of credits it has not read could bring about any number of them.
+    pub(crate) fn push_owed(&self, frame: EncodedFrame, lane: Lane) -> Result<(), ControlRefused> {
+        let mut queue = self.lock();
+        if queue.state != State::Open {
+            return Err(ControlRefused::Closed);
+        }
+        if queue.owed_bytes + frame.len() > self.control_bytes_max.saturating_mul(OWED) {
+            return Err(ControlRefused::Overflow);
+        }
+        queue.owed_bytes += frame.len();
+        let cost = Cost { owed: frame.len(), ..Cost::default() };
+        let waker = queue.put(frame, lane, cost);
+        drop(queue);
+        waker.into_iter().for_each(Waker::wake);
+        Ok(())
+    }
+
     /// Takes what is next out, once what was taken before is put into a write.
     ///
     /// That is all of the prompt lane, which gives its room back when it is put into writes, and one large frame that may go
@@ -232,6 +249,7 @@ impl Outbox {
             }
         }
         queue.control_bytes = queue.control_bytes.saturating_sub(free.control);
+        queue.owed_bytes = queue.owed_bytes.saturating_sub(free.owed);
         queue.held = hand.first.bytes() + hand.prompt.bytes() + hand.large.as_ref().map_or(0, EncodedFrame::len);
         let (state, rest) = (queue.state, queue.bulk.is_empty());
         drop(queue);
@@ -395,6 +413,9 @@ impl Queue {
 const MUCH: usize = WRITE_BYTES / 2;
 /// The part of the room that is for small frames: a quarter, 1 MiB by default, thousands of them.
 const PROMPT_SHARE: usize = 4;
+/// Budgets of control frames that credits and ends may take: 4 MiB by default, 150,000 of them. A v1 peer that does not
+/// read for a moment has a credit waiting for each item of all its windows.
+const OWED: usize = 4;
 
 #[cfg(test)]
 #[path = "outbox_tests.rs"]

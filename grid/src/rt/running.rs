@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use super::counts::{Counts, Outlived};
 use super::ended::Ended;
 use super::hits::Limit;
 use super::link::Link;
@@ -28,6 +29,8 @@ pub(crate) struct Running {
     streams_max: usize,
     /// For the calls of all peers.
     quota: Arc<Quota>,
+    /// Of the peer: what goes on of its earlier links.
+    counts: Arc<Counts>,
     idle: Notify,
 }
 
@@ -68,12 +71,12 @@ pub(crate) struct Admission {
     /// The bytes of its request.
     bytes: usize,
     kind: Kind,
-    counts: Counts,
+    place: HasPlace,
 }
 
 /// Whether a call takes one of the places that a peer has.
 #[derive(Debug, PartialEq, Eq)]
-enum Counts {
+enum HasPlace {
     Yes,
     No,
 }
@@ -90,13 +93,14 @@ pub(crate) enum NotAdmitted {
 }
 
 impl Running {
-    pub(crate) fn new(limits: &Limits, quota: Arc<Quota>) -> Self {
+    pub(crate) fn new(limits: &Limits, quota: Arc<Quota>, counts: Arc<Counts>) -> Self {
         Self {
             calls: Mutex::default(),
             max: limits.calls_in_max,
             bytes_max: limits.calls_in_bytes_max,
             streams_max: limits.streams_in_max,
             quota,
+            counts,
             idle: Notify::new(),
         }
     }
@@ -111,9 +115,10 @@ impl Running {
     }
 
     fn has_room(&self, calls: &Calls, bytes: usize, kind: Kind) -> Result<(), NotAdmitted> {
-        if calls.counted >= self.max {
+        let Outlived { calls: others, bytes: kept } = self.counts.outlived.read();
+        if calls.counted + others >= self.max {
             Err(NotAdmitted::Full { limit: Limit::CallsIn, what: "calls" })
-        } else if calls.counted > 0 && calls.bytes + bytes > self.bytes_max {
+        } else if calls.counted + others > 0 && calls.bytes + kept + bytes > self.bytes_max {
             Err(NotAdmitted::Full { limit: Limit::CallsInBytes, what: "bytes of requests" })
         } else if streams(kind) > 0 && calls.streams >= self.streams_max {
             Err(NotAdmitted::Full { limit: Limit::StreamsIn, what: "streams" })
@@ -147,6 +152,9 @@ impl Running {
     /// Drops every handler, and lets no call in.
     pub(crate) fn close(&self, why: &LinkError) {
         let mut calls = self.lock();
+        if !calls.closed {
+            self.counts.outlived.add(calls.counted, calls.bytes);
+        }
         calls.closed = true;
         let spare = calls.leased - calls.counted;
         calls.leased = calls.counted;
@@ -234,7 +242,7 @@ impl Admission {
         calls.bytes += bytes;
         calls.streams += streams(kind);
         drop(calls);
-        Ok(Self { link: Arc::clone(link), key: None, bytes, kind, counts: Counts::Yes })
+        Ok(Self { link: Arc::clone(link), key: None, bytes, kind, place: HasPlace::Yes })
     }
 
     /// From now on the call can be cancelled. Gives the key by which its task is attached.
@@ -258,10 +266,26 @@ impl Admission {
         &self.link
     }
 
+    /// Counts the bytes of an answer that has to wait in the place of those of its request. False if they are too many.
+    pub(crate) fn keep(&mut self, bytes: usize) -> bool {
+        if self.place == HasPlace::No {
+            return true;
+        }
+        let mut calls = self.link.running.lock();
+        let others = calls.bytes - self.bytes;
+        // An answer beside an ended link is dropped at once.
+        let fits = others == 0 || others + bytes <= self.link.running.bytes_max || calls.closed;
+        if fits && !calls.closed {
+            calls.bytes = others + bytes;
+            self.bytes = bytes;
+        }
+        fits
+    }
+
     /// Gives the place free, just before the answer goes out: the caller may make its next call as soon as it has it.
     pub(crate) fn free_place(&mut self) {
-        if self.counts == Counts::Yes {
-            self.counts = Counts::No;
+        if self.place == HasPlace::Yes {
+            self.place = HasPlace::No;
             self.uncount(&mut self.link.running.lock());
         }
     }
@@ -269,6 +293,9 @@ impl Admission {
     fn uncount(&self, calls: &mut Calls) {
         calls.counted -= 1;
         calls.bytes -= self.bytes;
+        if calls.closed {
+            self.link.counts.outlived.sub(1, self.bytes);
+        }
         calls.streams -= streams(self.kind);
         let quota = &self.link.running.quota;
         let spare = calls.leased - calls.counted;
@@ -287,7 +314,7 @@ impl Drop for Admission {
         let running = &self.link.running;
         let mut calls = running.lock();
         calls.running -= 1;
-        if self.counts == Counts::Yes {
+        if self.place == HasPlace::Yes {
             self.uncount(&mut calls);
         }
         let idle = calls.running == 0;

@@ -27,8 +27,8 @@ use crate::wire::{Capabilities, Flags, Frame, Op, RefusalReason, Trailer};
 /// One end of a stream. Held by the halves that its user has, and by the table or the running calls of its link while
 /// frames can come for it.
 ///
-/// Two locks: `received`, between the driver and the reader, and `sending`, between the senders, for as long as one frame is
-/// sealed and queued, so that its number is its place. `sending` may be taken while `received` is held. Credits are a
+/// Two locks, never one inside the other: `received`, between the driver and the reader, and `sending`, between the
+/// senders, for as long as one frame is sealed and queued, so that its number is its place. Credits are a
 /// semaphore: the driver adds, senders wait. It is closed when the call has ended.
 #[derive(Debug)]
 pub(crate) struct Stream {
@@ -150,7 +150,7 @@ impl Stream {
             let room = self.inflow.add(held_bytes(payload.len()), held);
             room.is_ok().then(|| kept(payload, message))
         });
-        let mut credits = 0;
+        let (mut credits, mut taken) = (0, 0);
         let verdict = match event {
             Event::Nothing => return Verdict::GoesOn,
             Event::Opened(granted) => {
@@ -158,8 +158,7 @@ impl Stream {
                 Verdict::GoesOn
             }
             Event::Credits(granted) => {
-                credits = granted;
-                self.on_taken(granted);
+                (credits, taken) = (granted, granted);
                 Verdict::GoesOn
             }
             Event::Readable => Verdict::GoesOn,
@@ -179,6 +178,9 @@ impl Stream {
             Event::Overflow => self.overflown(&mut received.receiving),
         };
         drop(received);
+        if taken > 0 {
+            self.on_taken(taken);
+        }
         self.add_credits(credits);
         match verdict {
             Verdict::Ended | Verdict::Tell => self.tell_over(),

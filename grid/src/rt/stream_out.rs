@@ -9,7 +9,7 @@ use super::lane::Lane;
 use super::link::Link;
 use super::outbox::{Closed, NoRoom, Queued, Room};
 use super::stream::{Outgoing, Stream};
-use crate::proto::{Ahead, Reply, Size};
+use crate::proto::{Ahead, End, Reply, Size};
 use crate::wire::{Capabilities, EncodedFrame, Header, Op, PayloadBuf, Pong, RefusalReason, Trailer};
 
 /// What a sender waits for in vain.
@@ -191,9 +191,10 @@ impl Stream {
         };
         for _ in 0..frames {
             let mut out = self.sending();
-            if let Some(header) = out.sending.on_credits() {
-                link.send_own(header, &trailer, out.lane);
-            }
+            let Some(header) = out.sending.on_credits() else { return };
+            let pushed = link.push_owed(header, &trailer, out.lane);
+            drop(out);
+            link.on_pushed(pushed);
         }
     }
 
@@ -230,10 +231,9 @@ impl Stream {
         let header = Header::new(Op::AckMux, self.mux, link.crc);
         let frame = PayloadBuf::with_capacity(0).seal(header, &Trailer { credits, ..Trailer::default() }, None);
         let out = self.sending();
-        if !self.is_over() {
-            link.send_control(frame, Lane::Prompt);
-        }
+        let pushed = if self.is_over() { Ok(()) } else { link.push_control(frame, Lane::Prompt) };
         drop(out);
+        link.on_pushed(pushed);
     }
 
     /// Ends a call whose caller broke the rules, in the words of v1.
@@ -241,18 +241,25 @@ impl Stream {
         let mut out = self.sending();
         let failed = within(Reply::Failed(reason, text.into()), link.message_bytes_max);
         let (flags, payload, trailer) = failed.of_stream(link.capabilities.contains(Capabilities::CREDITS));
-        if let Some(header) = out.sending.on_end(flags) {
-            link.send_control(payload.seal(header, &trailer, None), out.lane);
-            drop(out);
-            self.send_disconnect(link);
-        }
+        let Some(header) = out.sending.on_end(flags) else { return };
+        let pushed = link.push_control(payload.seal(header, &trailer, None), out.lane);
+        drop(out);
+        link.on_pushed(pushed);
+        self.send_disconnect(link);
     }
 
     /// Tells the other end without a word that the call is over, if it knows of it.
     pub(crate) fn send_disconnect(&self, link: &Link) {
         let out = self.sending();
-        if let Some(header) = out.sending.disconnect() {
-            link.send_own(header, &Trailer::default(), out.lane);
+        let Some(header) = out.sending.disconnect() else { return };
+        match self.end() {
+            // As many as calls were made.
+            End::Caller => link.send_own(header, &Trailer::default(), out.lane),
+            End::Handler => {
+                let pushed = link.push_owed(header, &Trailer::default(), out.lane);
+                drop(out);
+                link.on_pushed(pushed);
+            }
         }
     }
 
