@@ -48,7 +48,8 @@ pub struct Limits {
     /// Calls of the peer that run at the same time. Default 16,384. The excess is refused as overloaded.
     pub calls_in_max: usize,
     /// Bytes of the requests of those calls, and of their answers that wait to be sent. Default 256 MiB: eight of the
-    /// largest messages. The excess is refused as overloaded, unless no other call runs; an answer becomes a refusal.
+    /// largest messages. The excess is refused as overloaded, unless no other call runs. An answer that would make it
+    /// twice as much becomes a refusal.
     pub calls_in_bytes_max: usize,
     /// Calls of all peers and guests that run on the node at the same time. Default 262,144: sixteen peers at their
     /// limit. The excess is refused as overloaded.

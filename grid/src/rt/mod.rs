@@ -8,10 +8,11 @@
 //!
 //! # Locks
 //!
-//! Order: a table shard, or all in their order, or what a stream has received, then what it sends; then the outbox
-//! queue. A handle's view of its peer, then the state of that. The running calls of a link, the guests of a node, its
-//! notices for the log and the processes behind a peer are locked alone. Nothing is held across an await, a system call, encoding, a wake-up or user code; but the sending lock
-//! of a stream is held while one frame of it is sealed and queued, so that its number is its place.
+//! Order: a table shard, or all in their order, or what a stream sends; then the outbox queue. A handle's view of its
+//! peer, then the state of that. What a stream has received, the running calls of a link, the guests of a node, its
+//! notices for the log and the processes behind a peer are locked alone. Nothing is held across an await, a system
+//! call, encoding, a wake-up, the end of a link or user code; but the sending lock of a stream is held while one frame
+//! of it is sealed and queued, so that its number is its place.
 //!
 //! # Who waits for whom
 //!

@@ -266,7 +266,8 @@ impl Admission {
         &self.link
     }
 
-    /// Counts the bytes of an answer that has to wait in the place of those of its request. False if they are too many.
+    /// Counts the bytes of an answer that has to wait in the place of those of its request. False if they are too many:
+    /// what requests may take, answers may take once more, so that none is lost for the requests of others.
     pub(crate) fn keep(&mut self, bytes: usize) -> bool {
         if self.place == HasPlace::No {
             return true;
@@ -274,7 +275,7 @@ impl Admission {
         let mut calls = self.link.running.lock();
         let others = calls.bytes - self.bytes;
         // An answer beside an ended link is dropped at once.
-        let fits = others == 0 || others + bytes <= self.link.running.bytes_max || calls.closed;
+        let fits = others == 0 || others + bytes <= self.link.running.bytes_max.saturating_mul(2) || calls.closed;
         if fits && !calls.closed {
             calls.bytes = others + bytes;
             self.bytes = bytes;
