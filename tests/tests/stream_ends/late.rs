@@ -38,7 +38,10 @@ async fn an_item_that_comes_when_the_deadline_has_passed_is_no_fault_of_the_call
     let (left, _right) = pair(|left| left, serve).await;
     let call = only(&left).stream(ACT, 64, "").timeout(Duration::from_millis(50));
     let (outbound, mut inbound) = soon(call.into_future()).await.expect("it opens");
-    assert_eq!(soon(seen).await, Ok(Read::of(0, CallError::DeadlineExceeded)));
+    // Whichever comes first: the opening may have been long on its way, and the time of the handler begins behind it.
+    let ends = [CallError::DeadlineExceeded, CallError::Cancelled].map(|end| Ok(Read::of(0, end)));
+    let seen = soon(seen).await;
+    assert!(ends.contains(&seen), "{seen:?}");
     for item in items(0..10) {
         match soon(outbound.send(item)).await {
             Ok(()) => {}
