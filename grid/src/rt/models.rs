@@ -22,6 +22,8 @@ use super::lane::Lane;
 use super::link::Link;
 use super::opening::Opening;
 use super::outbox::{Closed, Outbox, Taken};
+use super::registry::Kind;
+use super::running::Admission;
 use super::sleeper::{Sleep, Until};
 use super::stream::{Next, Stream};
 use super::stream_out::StreamEnded;
@@ -348,6 +350,28 @@ fn a_stream_ends_once_whether_its_caller_its_remote_or_its_link_ends_it() {
         assert_eq!(told, cancelled, "the remote is told of what it does not know");
         assert!(matches!(block_on(poll_fn(|cx| stream.poll_next(&link, &mut batch, cx))), Next::Told));
         assert_eq!(link.table.in_flight(), 0);
+    });
+}
+
+/// What a handler's stream has received and what it sends are never locked one within the other, and no link ends under
+/// either: here one ends as there is no room for an acknowledgement, while a credit comes in.
+#[test]
+fn a_link_that_ends_for_a_frame_of_a_stream_does_not_wait_for_a_frame_that_comes_for_it() {
+    const MUX: u64 = 7;
+    model(|| {
+        let link = Link::to_grid_node(&Limits { control_bytes_max: 0, ..Limits::default() });
+        let windows = Windows::from(1);
+        let opening = Opening { windows, granted: 1, credits: Some(1), next_seq: 1, deadline: None };
+        let stream = Arc::new(Stream::new(End::Handler, MUX, &link, &opening, &Timeouts::default()));
+        let mut admission = Admission::new(&link, 0, Kind::Stream(windows)).expect("there is room");
+        admission.register(MUX, Some(Arc::clone(&stream)));
+        let (handler, its_link) = (Arc::clone(&stream), Arc::clone(&link));
+        let handler = thread::spawn(move || handler.acknowledge(&its_link));
+        let credit = frame(Op::UnblockSrvMux, MUX, 1, Flags::NONE, b"");
+        let came = Frame::decode(&credit, Capabilities::OWN).expect("ours");
+        stream.on_frame(&came, &credit, Capabilities::OWN, &mut Wakes::default());
+        handler.join().expect("no panic");
+        assert!(stream.is_over() && link.end().is_some());
     });
 }
 
