@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::hits::Hits;
 
-/// Counts of a peer, over all its links. Those of a link that is not a peer's yet are added to the peer's when its handshake is over.
+/// Counts of a peer, over all its links. Those of a link that is not a peer's yet are added to the peer's when its
+/// handshake is over.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) bytes_in: AtomicU64,

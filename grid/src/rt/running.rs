@@ -274,9 +274,12 @@ impl Admission {
         }
         let mut calls = self.link.running.lock();
         let others = calls.bytes - self.bytes;
-        // An answer beside an ended link is dropped at once.
-        let fits = others == 0 || others + bytes <= self.link.running.bytes_max.saturating_mul(2) || calls.closed;
-        if fits && !calls.closed {
+        // On a link that has ended it does not wait, but is dropped at once.
+        if calls.closed {
+            return true;
+        }
+        let fits = others == 0 || others + bytes <= self.link.running.bytes_max.saturating_mul(2);
+        if fits {
             calls.bytes = others + bytes;
             self.bytes = bytes;
         }
