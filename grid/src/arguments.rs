@@ -6,7 +6,8 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
-use crate::codec::{deserializer, encode};
+use crate::codec::encode;
+use crate::decoder::Decoder;
 use crate::description::Codec;
 use crate::error::CodecError;
 
@@ -80,7 +81,7 @@ pub(crate) fn decode_named<'de, const N: usize, T: ReadArguments<'de, N>>(
     names: [&'static str; N],
     payload: &'de [u8],
 ) -> Result<T, CodecError> {
-    T::read(names, &mut deserializer(payload)).map_err(CodecError::new)
+    T::read(names, &mut Decoder::new(payload)).map_err(CodecError::new)
 }
 
 /// Stands for an argument that was not sent.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::rt::StreamEnded;
+use crate::text::{bounded, cut};
 use crate::wire::{HandlerId, RefusalReason};
 
 /// How a call ended, other than with its answer. It tells whose fault that was.
@@ -180,9 +181,9 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal, for a [`Middleware`](crate::Middleware) to give. Of a longer text, 512 bytes are sent.
+    /// A refusal, for a [`Middleware`](crate::Middleware) to give. Of a longer text, 512 bytes are kept.
     pub fn new(reason: RefusalReason, message: impl Into<Box<str>>) -> Self {
-        Self { reason, message: message.into() }
+        Self { reason, message: cut(message.into()) }
     }
 
     /// The reason, for deciding what to do.
@@ -213,7 +214,7 @@ pub struct CodecError {
 
 impl CodecError {
     pub(crate) fn new(error: impl fmt::Display) -> Self {
-        Self { message: error.to_string().into() }
+        Self { message: bounded(error) }
     }
 }
 

@@ -173,6 +173,7 @@ mod common;
 mod connect;
 mod connection;
 mod context;
+mod decoder;
 mod description;
 mod error;
 #[cfg(any(test, fuzzing))]
@@ -192,6 +193,7 @@ mod rt;
 pub mod sim;
 mod spare;
 mod start;
+mod text;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 mod tls;
 mod transport;

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::job::REFUSAL_TEXT_MAX;
 use crate::error::{LinkError, Refusal};
 use crate::proto::Outcome;
+use crate::text::TEXT_MAX;
 use crate::wire::RefusalReason;
 
 /// How a call ended.
@@ -44,5 +44,5 @@ impl Ended {
 
 /// What a peer says of why, as far as it is kept.
 pub(super) fn refusal_text(text: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(text.get(..REFUSAL_TEXT_MAX).unwrap_or(text))
+    String::from_utf8_lossy(text.get(..TEXT_MAX).unwrap_or(text))
 }

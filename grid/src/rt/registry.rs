@@ -17,6 +17,7 @@ use super::stream::Stream;
 use crate::error::StartError;
 use crate::middleware::Watch;
 use crate::proto::Reply;
+use crate::text::bounded;
 use crate::windows::Windows;
 use crate::wire::{HandlerId, RefusalReason, Subroute, SubrouteId};
 
@@ -46,7 +47,7 @@ pub struct Failure(pub(crate) Reply);
 
 impl Failure {
     pub(crate) fn new(reason: RefusalReason, message: impl fmt::Display) -> Self {
-        Self(Reply::Failed(reason, message.to_string().into()))
+        Self(Reply::Failed(reason, bounded(message)))
     }
 }
 

@@ -35,12 +35,12 @@ pub(crate) enum DecodeError {
 
 /// Reads msgpack off the front of a slice. The name of the field read is for the error.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
@@ -91,7 +91,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn map_len(&mut self, field: &'static str) -> Result<u32, DecodeError> {
+    pub(crate) fn map_len(&mut self, field: &'static str) -> Result<u32, DecodeError> {
         match self.byte(field)? {
             marker @ 0x80..=0x8f => Ok(u32::from(marker & 0x0f)),
             0xde => Ok(u16::from_be_bytes(self.array(field)?).into()),
@@ -100,7 +100,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn bin(&mut self, field: &'static str) -> Result<&'a [u8], DecodeError> {
+    pub(crate) fn bin(&mut self, field: &'static str) -> Result<&'a [u8], DecodeError> {
         let len = match self.byte(field)? {
             0xc4 => u32::from(self.byte(field)?),
             0xc5 => u16::from_be_bytes(self.array(field)?).into(),
@@ -129,8 +129,24 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A length of one byte, two or four: msgpack has markers in this order, so `width` counts from the first of them.
+    #[inline]
+    pub(crate) fn len(&mut self, field: &'static str, width: u8) -> Result<u32, DecodeError> {
+        Ok(match width {
+            0 => self.byte(field)?.into(),
+            1 => u16::from_be_bytes(self.array(field)?).into(),
+            _ => u32::from_be_bytes(self.array(field)?),
+        })
+    }
+
+    /// The next byte, which is not consumed.
+    #[inline]
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.rest.first().copied()
+    }
+
     /// Consumes a nil if one is next.
-    pub(super) fn nil(&mut self) -> bool {
+    pub(crate) fn nil(&mut self) -> bool {
         match self.rest.split_first() {
             Some((0xc0, rest)) => {
                 self.rest = rest;
@@ -153,7 +169,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Steps over one value of any kind. Takes no stack and no memory, however deep the value nests.
-    pub(super) fn skip(&mut self, field: &'static str) -> Result<(), DecodeError> {
+    pub(crate) fn skip(&mut self, field: &'static str) -> Result<(), DecodeError> {
         let mut left = 1_u64;
         while left > 0 {
             left -= 1;
@@ -187,19 +203,22 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn byte(&mut self, field: &'static str) -> Result<u8, DecodeError> {
+    #[inline]
+    pub(crate) fn byte(&mut self, field: &'static str) -> Result<u8, DecodeError> {
         let (first, rest) = self.rest.split_first().ok_or(DecodeError::Truncated(field))?;
         self.rest = rest;
         Ok(*first)
     }
 
-    fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], DecodeError> {
+    #[inline]
+    pub(crate) fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], DecodeError> {
         let (array, rest) = self.rest.split_first_chunk().ok_or(DecodeError::Truncated(field))?;
         self.rest = rest;
         Ok(*array)
     }
 
-    fn take(&mut self, field: &'static str, len: u32) -> Result<&'a [u8], DecodeError> {
+    #[inline]
+    pub(crate) fn take(&mut self, field: &'static str, len: u32) -> Result<&'a [u8], DecodeError> {
         let len = usize::try_from(len).map_err(|_| DecodeError::Truncated(field))?;
         let (taken, rest) = self.rest.split_at_checked(len).ok_or(DecodeError::Truncated(field))?;
         self.rest = rest;
