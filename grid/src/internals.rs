@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-use crate::rt::{Ended, Hand, Lane, Outbox, Table, Wakes};
+use crate::rt::{Ended, Hand, Lane, Message, Outbox, Table, Wakes};
 use crate::spare;
 use crate::wire::{Capabilities, EncodedFrame, Flags, Frame, HandlerId, Header, Op, Pack, Trailer, elements};
 
@@ -106,21 +106,25 @@ impl TakeApart {
 #[derive(Debug)]
 pub struct Calls {
     table: Table,
-    answer: Bytes,
+    answer: Message,
     wakes: Wakes,
 }
 
 impl Calls {
     /// With answers of so many bytes.
     pub fn new(answer_bytes: usize) -> Self {
-        Self { table: Table::new(2, 1 << 16, 1), answer: vec![b'x'; answer_bytes].into(), wakes: Wakes::default() }
+        Self {
+            table: Table::new(2, 1 << 16, 1),
+            answer: Bytes::from(vec![b'x'; answer_bytes]).into(),
+            wakes: Wakes::default(),
+        }
     }
 
     /// One of them.
     pub fn run(&mut self) -> usize {
         let mux = self.table.insert(None, Waker::noop().clone()).expect("there is room");
         let head = Header::new(Op::Response, black_box(mux), Flags::EOF);
-        let frame = Frame { head, payload: &self.answer, rest: &[], subroute: None, trailer: None };
+        let frame = Frame { head, payload: self.answer.bytes(), rest: &[], subroute: None, trailer: None };
         black_box(self.table.on_frame(&frame, &self.answer, Capabilities::OWN, &mut self.wakes));
         self.wakes.wake();
         match self.table.poll(mux, &Context::from_waker(Waker::noop())) {

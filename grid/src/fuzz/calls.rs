@@ -177,7 +177,7 @@ impl Net {
     /// A frame of the server: of a call that waits it is the end, and to others it means nothing.
     fn deliver(&mut self, message: &Bytes) {
         let Ok(frame) = Frame::decode(message, self.peer) else { return };
-        let met = self.table.on_frame(&frame, message, self.peer, &mut self.wakes);
+        let met = self.table.on_frame(&frame, &message.clone().into(), self.peer, &mut self.wakes);
         self.wakes.wake();
         let call = self.calls.iter_mut().find(|call| call.mux == frame.head.mux && call.end.is_none());
         assert_eq!(matches!(met, Met::Call), call.is_some(), "{frame:?}");

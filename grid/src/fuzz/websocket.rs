@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
@@ -162,7 +162,7 @@ impl Begun {
             Self::Binary(before) => Self::Binary([before, payload].concat()),
         };
         match begun {
-            Self::Binary(message) if is_final => return Received::Message(message.into()),
+            Self::Binary(message) if is_final => return Received::Message(Bytes::from(message).into()),
             _ if is_final => {}
             begun => *self = begun,
         }

@@ -130,6 +130,14 @@ impl Sending {
         (self.state != State::Opening).then(|| Header::new(self.end.disconnect(), self.mux, self.crc))
     }
 
+    /// The same, of a handler's end that has not told its end yet: nothing follows, not even that it found fault with
+    /// what still comes.
+    pub(crate) fn abandon(&mut self) -> Option<Header> {
+        let header = self.disconnect().filter(|_| self.is_known())?;
+        self.state = State::Over;
+        Some(header)
+    }
+
     /// Whether the remote knows of the call, and goes on with it.
     pub(crate) fn is_known(&self) -> bool {
         !matches!(self.state, State::Opening | State::Over)

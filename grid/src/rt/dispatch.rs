@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::hits::{Limit, exceeded};
 use super::link::Link;
+use super::message::Message;
 use super::node::Mesh;
 use super::peer::Peer;
 use super::serve::serve;
@@ -87,9 +87,9 @@ impl Dispatcher {
     ///
     /// # Errors
     /// What is not a frame ends the link. The elements of a merge before a bad one are handled.
-    pub(crate) fn on_message(&mut self, message: &Bytes) -> Result<(), LinkError> {
+    pub(crate) fn on_message(&mut self, message: &Message) -> Result<(), LinkError> {
         self.turn.on_message(Instant::now());
-        let frame = Frame::decode(message, self.link.capabilities).map_err(violation)?;
+        let frame = self.decode(message.bytes())?;
         if frame.head.op != Op::Merged {
             self.on_frame(frame, message);
             return Ok(());
@@ -102,14 +102,18 @@ impl Dispatcher {
             if self.link.end().is_some() {
                 return Ok(());
             }
-            let element = element.map_err(violation)?;
-            let frame = Frame::decode(element, self.link.capabilities).map_err(violation)?;
+            let frame = self.decode(element.map_err(violation)?)?;
             self.on_frame(frame, message);
         }
         Ok(())
     }
 
-    fn on_frame(&mut self, frame: Frame<'_>, message: &Bytes) {
+    fn decode<'a>(&self, bytes: &'a [u8]) -> Result<Frame<'a>, LinkError> {
+        let metadata_bytes_max = self.peer.shared.settings.limits.metadata_bytes_max;
+        Frame::decode_within(bytes, self.link.capabilities, metadata_bytes_max).map_err(violation)
+    }
+
+    fn on_frame(&mut self, frame: Frame<'_>, message: &Message) {
         tracing::trace!(target: "grid::frame", op = ?frame.head.op, mux = frame.head.mux, seq = frame.head.seq, bytes = frame.payload.len());
         match frame.head.op {
             Op::Request | Op::ConnectMux => serve(self, frame, message),

@@ -105,9 +105,9 @@ impl Driver {
             }
             let Poll::Ready(received) = self.ws.poll_receive(cx) else { return Ok(Read::All) };
             match received? {
-                Received::Message(bytes) => {
+                Received::Message(message) => {
                     self.link.counts.messages_in.fetch_add(1, Ordering::Relaxed);
-                    self.dispatcher.on_message(&bytes)?;
+                    self.dispatcher.on_message(&message)?;
                 }
                 Received::Ping(payload) => self.writer.provoke(Control::Pong, &payload)?,
                 Received::Close(payload) => {
@@ -221,6 +221,7 @@ impl Driver {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Result<Until, LinkError> {
         self.link.outbox.awake();
         if self.lingering.is_some() {
+            self.poll_deadlines(cx);
             self.poll_lingering(cx)?;
             return Ok(Until::End);
         }

@@ -12,7 +12,7 @@
 //! peer, then the state of that. What a stream has received, the running calls of a link, the guests of a node, its
 //! notices for the log and the processes behind a peer are locked alone. Nothing is held across an await, a system
 //! call, encoding, a wake-up, the end of a link or user code; but the sending lock of a stream is held while one frame
-//! of it is sealed and queued, so that its number is its place.
+//! of it is sealed and queued, so that its number is its place; that may wake the driver.
 //!
 //! # Who waits for whom
 //!
@@ -39,6 +39,7 @@ mod lane;
 mod line;
 mod link;
 mod log_once;
+mod message;
 #[cfg(all(test, grid_loom))]
 mod models;
 mod node;
@@ -88,7 +89,7 @@ pub(crate) use table::{Cancelled, NoSlot};
 #[cfg(feature = "axum")]
 pub(crate) use {accept::Stranger, upgrade::answer as answer_upgrade};
 #[cfg(grid_bench)]
-pub(crate) use {hand::Hand, outbox::Outbox};
+pub(crate) use {hand::Hand, message::Message, outbox::Outbox};
 #[cfg(any(test, fuzzing))]
 pub(crate) use {
     socket::{Socket, WebSocket},

@@ -20,6 +20,7 @@ use super::ended::Ended;
 use super::hand::Hand;
 use super::lane::Lane;
 use super::link::Link;
+use super::message::Message;
 use super::opening::Opening;
 use super::outbox::{Closed, Outbox, Taken};
 use super::registry::Kind;
@@ -51,20 +52,20 @@ fn model_with(preemptions: usize, body: impl Fn() + Sync + Send + 'static) {
     builder.check(body);
 }
 
-fn frame(op: Op, mux: u64, seq: u32, flags: Flags, payload: &[u8]) -> Bytes {
+fn frame(op: Op, mux: u64, seq: u32, flags: Flags, payload: &[u8]) -> Message {
     let header = Header { seq, ..Header::new(op, mux, flags) };
-    Bytes::copy_from_slice(PayloadBuf::copy_from(payload).seal(header, &Trailer::default(), None).as_bytes())
+    Bytes::copy_from_slice(PayloadBuf::copy_from(payload).seal(header, &Trailer::default(), None).as_bytes()).into()
 }
 
 /// So many credits for the items of a caller, in one frame.
-fn credits(mux: u64, seq: u32, credits: u32) -> Bytes {
+fn credits(mux: u64, seq: u32, credits: u32) -> Message {
     let header = Header { seq, ..Header::new(Op::UnblockClMux, mux, Flags::NONE) };
     let trailer = Trailer { credits: Some(credits), ..Trailer::default() };
-    Bytes::copy_from_slice(PayloadBuf::new().seal(header, &trailer, None).as_bytes())
+    Bytes::copy_from_slice(PayloadBuf::new().seal(header, &trailer, None).as_bytes()).into()
 }
 
-fn deliver(table: &Table, message: &Bytes) -> Met {
-    let frame = Frame::decode(message, Capabilities::OWN).expect("a frame of ours");
+fn deliver(table: &Table, message: &Message) -> Met {
+    let frame = Frame::decode(message.bytes(), Capabilities::OWN).expect("a frame of ours");
     table.on_frame(&frame, message, Capabilities::OWN, &mut Wakes::default())
 }
 
@@ -368,7 +369,7 @@ fn a_link_that_ends_for_a_frame_of_a_stream_does_not_wait_for_a_frame_that_comes
         let (handler, its_link) = (Arc::clone(&stream), Arc::clone(&link));
         let handler = thread::spawn(move || handler.acknowledge(&its_link));
         let credit = frame(Op::UnblockSrvMux, MUX, 1, Flags::NONE, b"");
-        let came = Frame::decode(&credit, Capabilities::OWN).expect("ours");
+        let came = Frame::decode(credit.bytes(), Capabilities::OWN).expect("ours");
         stream.on_frame(&came, &credit, Capabilities::OWN, &mut Wakes::default());
         handler.join().expect("no panic");
         assert!(stream.is_over() && link.end().is_some());

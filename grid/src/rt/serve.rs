@@ -2,25 +2,24 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::dispatch::Dispatcher;
 use super::hits::Limit;
 use super::job::Job;
 use super::lane::Lane;
 use super::link::Link;
 use super::log_once::Notice;
+use super::message::Message;
 use super::node::{Guests, Mesh};
 use super::peer::Peer;
 use super::registry::{Handler, Kind, Request};
 use super::running::{Admission, NotAdmitted};
 use super::serve_stream::{self, Acknowledged};
-use super::stream::{Stream, kept};
+use super::stream::Stream;
 use crate::proto::{End, ServerCall, is_guest};
 use crate::wire::{Capabilities, Flags, Frame, Op, RefusalReason, SubrouteId};
 
 /// Starts the handler of a request, or says why not.
-pub(crate) fn serve(dispatcher: &mut Dispatcher, frame: Frame<'_>, message: &Bytes) {
+pub(crate) fn serve(dispatcher: &mut Dispatcher, frame: Frame<'_>, message: &Message) {
     let Dispatcher { link, peer, mesh, turn, wakes, .. } = dispatcher;
     let call = ServerCall::on_request(&frame, link.crc);
     if frame.head.op == Op::ConnectMux {
@@ -46,7 +45,8 @@ pub(crate) fn serve(dispatcher: &mut Dispatcher, frame: Frame<'_>, message: &Byt
             Some(Arc::new(Stream::new(End::Handler, call.mux(), link, &opening, &settings.timeouts)))
         }
     };
-    let mut admission = match Admission::new(link, frame.payload.len(), handler.kind) {
+    let bytes = frame.payload.len() + trailer.metadata_bytes();
+    let mut admission = match Admission::new(link, bytes, handler.kind) {
         Ok(admission) => admission,
         Err(NotAdmitted::Full { limit, what }) => {
             peer.counts.hits.add(limit);
@@ -61,11 +61,7 @@ pub(crate) fn serve(dispatcher: &mut Dispatcher, frame: Frame<'_>, message: &Byt
         }
     }
     let request = Request {
-        payload: match &stream {
-            None => owned(frame.payload, message),
-            // For as long as the stream goes on.
-            Some(_) => kept(frame.payload, message),
-        },
+        payload: message.keep(frame.payload),
         peer: Arc::clone(peer),
         mesh: Arc::clone(mesh),
         handler: handler.id,
@@ -86,7 +82,7 @@ fn allowed<'a>(peer: &Peer, mesh: &'a Mesh, frame: &Frame<'_>) -> Result<&'a Arc
     let handler = find(mesh, frame).ok_or_else(|| (RefusalReason::UnknownHandler, unknown(frame)))?;
     if handler.guests == Guests::Refused && is_guest(&peer.name) {
         tell_forbidden(peer, handler);
-        return Err((RefusalReason::Forbidden, format!("{} is not for guests", handler.label)));
+        return Err((RefusalReason::Forbidden, format!("handler {} is not for guests", frame.head.handler)));
     }
     if peer.shared.is_draining() {
         return Err((RefusalReason::Draining, "this node is about to leave".to_owned()));
@@ -119,16 +115,6 @@ fn find<'a>(mesh: &'a Mesh, frame: &Frame<'_>) -> Option<&'a Arc<Handler>> {
     (fits && frame.head.handler.method() > 0).then_some(handler)
 }
 
-/// The bytes of a request, which its handler keeps. Those that are a small part of a large message are copied, so that
-/// they do not keep all of it.
-fn owned(payload: &[u8], message: &Bytes) -> Bytes {
-    if message.len() > SHARED_MAX && payload.len() < message.len() / 2 {
-        Bytes::copy_from_slice(payload)
-    } else {
-        message.slice_ref(payload)
-    }
-}
-
 fn refuse(link: &Link, call: ServerCall, reason: RefusalReason, text: &str) {
     tracing::debug!(target: "grid::call", mux = call.mux(), handler = %call.handler(), ?reason, "refused");
     let frame = call.on_refuse(reason, text, link.capabilities.contains(Capabilities::TRAILER));
@@ -146,6 +132,3 @@ pub(super) fn unknown(frame: &Frame<'_>) -> String {
         None => format!("Invalid Handler for type: {}", frame.head.handler),
     }
 }
-
-/// A message of this size is kept whole by any part of it: twice a full merge of a v1 peer.
-const SHARED_MAX: usize = 64 << 10;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
 use super::ended::Ended;
 use super::lane::Lane;
 use super::link::Link;
+use super::message::Message;
 use super::node::Settings;
 use super::opening::Opening;
 use super::running::Admission;
@@ -69,12 +69,13 @@ pub(super) async fn finish(link: &Link, stream: &Stream, reply: Reply, admission
 
 /// The deadline has passed before the end could be told.
 pub(super) fn tell_expired(link: &Link, stream: &Stream) {
+    // First: an item that comes once the stream is closed seems to be one too many, and must not be told so.
+    stream.abandon(link);
     stream.close(Ended::Deadline);
-    stream.send_disconnect(link);
 }
 
 /// A frame for a stream that runs here, other than the one that opened it.
-pub(super) fn on_frame(link: &Link, frame: &Frame<'_>, message: &Bytes, wakes: &mut Wakes) {
+pub(super) fn on_frame(link: &Link, frame: &Frame<'_>, message: &Message, wakes: &mut Wakes) {
     let mux = frame.head.mux;
     let Some(stream) = link.running.stream(mux).filter(|stream| !stream.is_over()) else {
         return on_unknown(link, frame);

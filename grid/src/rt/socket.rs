@@ -198,7 +198,7 @@ impl WebSocket {
         loop {
             let received = std::future::poll_fn(|cx| self.poll_receive(cx)).await;
             match received.map_err(too_long)? {
-                Received::Message(bytes) => return Ok(bytes),
+                Received::Message(message) => return Ok(message.bytes().clone()),
                 Received::Ping(payload) => self.write(OpCode::Control(Control::Pong), &payload).await?,
                 Received::Close(payload) => {
                     self.write(OpCode::Control(Control::Close), &payload).await?;
@@ -257,7 +257,7 @@ mod tests {
         }
         far.write_all(&bytes).await.expect("there is room");
         let mut next = async || std::future::poll_fn(|cx| ws.poll_receive(cx)).await.expect("no violation");
-        assert_eq!(next().await, Received::Message(Bytes::from_static(&[7; 5])));
+        assert_eq!(next().await, Received::Message(Bytes::from_static(&[7; 5]).into()));
         let mut parts = 0;
         let large = loop {
             match next().await {
@@ -265,7 +265,7 @@ mod tests {
                 received => break received,
             }
         };
-        assert_eq!(large, Received::Message(vec![7; LARGE].into()));
+        assert_eq!(large, Received::Message(Bytes::from(vec![7; LARGE]).into()));
         assert!(parts > 1, "{parts}");
     }
 }

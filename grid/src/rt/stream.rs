@@ -11,8 +11,10 @@ use super::ended::Ended;
 use super::inflow::Inflow;
 use super::lane::Lane;
 use super::link::Link;
+use super::message::Message;
 use super::opening::Opening;
 use super::outbox::Queued;
+use super::serve_stream::DEADLINE_GRACE;
 use super::sync::{AtomicWaker, Mutex, MutexGuard, Semaphore};
 use super::wakes::Wakes;
 use crate::error::Refusal;
@@ -141,14 +143,14 @@ impl Stream {
     pub(crate) fn on_frame(
         &self,
         frame: &Frame<'_>,
-        message: &Bytes,
+        message: &Message,
         peer: Capabilities,
         wakes: &mut Wakes,
     ) -> Verdict {
         let mut received = self.received();
         let event = received.receiving.on_frame(frame, |payload, held| {
             let room = self.inflow.add(held_bytes(payload.len()), held);
-            room.is_ok().then(|| kept(payload, message))
+            room.is_ok().then(|| message.keep(payload))
         });
         let (mut credits, mut taken) = (0, 0);
         let verdict = match event {
@@ -191,14 +193,14 @@ impl Stream {
         verdict
     }
 
-    fn over(&self, frame: &Frame<'_>, outcome: Option<Outcome<'_>>, message: &Bytes) -> Over<Ended> {
+    fn over(&self, frame: &Frame<'_>, outcome: Option<Outcome<'_>>, message: &Message) -> Over<Ended> {
         let Some(outcome) = outcome else { return Over::Finished };
         // A handler whose deadline has passed is dropped without a word of why.
         let wordless = frame.head.op == Op::DisconnectClientMux && !frame.head.flags.contains(Flags::ERROR);
-        match wordless && self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+        match wordless && self.deadline.is_some_and(|deadline| deadline <= Instant::now() + DEADLINE_GRACE) {
             true => Over::Because(Ended::Deadline),
             // It may wait for its reader, as items do.
-            false => Over::Because(Ended::from_outcome(outcome, |payload| kept(payload, message))),
+            false => Over::Because(Ended::from_outcome(outcome, |payload| message.keep(payload))),
         }
     }
 
@@ -381,16 +383,3 @@ impl Drop for Stream {
         self.inflow.leave();
     }
 }
-
-/// Bytes that may be kept for long, as those of an item: all but a large part of a message is copied, so that what is kept
-/// takes no more memory than is counted.
-pub(super) fn kept(payload: &[u8], message: &Bytes) -> Bytes {
-    match payload.len() > COPIED_MAX && payload.len() > message.len() / 2 {
-        true => message.slice_ref(payload),
-        false => Bytes::copy_from_slice(payload),
-    }
-}
-
-/// Items of up to this size are copied, as what is received in one go shares its memory, up to 64 KiB: so what is kept takes
-/// four times what is counted at most.
-const COPIED_MAX: usize = 16 << 10;

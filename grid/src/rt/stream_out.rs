@@ -4,11 +4,11 @@ use std::pin::pin;
 
 use tokio::sync::{SemaphorePermit, TryAcquireError};
 
-use super::job::within;
 use super::lane::Lane;
 use super::link::Link;
 use super::outbox::{Closed, NoRoom, Queued, Room};
 use super::stream::{Outgoing, Stream};
+use super::sync::MutexGuard;
 use crate::proto::{Ahead, End, Reply, Size};
 use crate::wire::{Capabilities, EncodedFrame, Header, Op, PayloadBuf, Pong, RefusalReason, Trailer};
 
@@ -92,6 +92,8 @@ impl Stream {
         credit: Option<SemaphorePermit<'_>>,
         room: Option<Room<'_>>,
     ) -> Result<(), Refused> {
+        // Given back after the lock is, as that may wake somebody.
+        let (mut credit, mut room) = (credit, room);
         let mut out = self.sending();
         // Looked at with the lock held: after its end nothing of a call goes out.
         if self.is_over() {
@@ -105,24 +107,24 @@ impl Stream {
         if out.ahead.as_ref().is_some_and(Ahead::is_too_far) {
             return Err(Refused::Wait(item, Wait::OtherEnd));
         }
-        let credit = match credit.map_or_else(|| self.credits.try_acquire(), Ok) {
-            Ok(credit) => credit,
-            Err(TryAcquireError::NoPermits) => return Err(Refused::Wait(item, Wait::Credit)),
-            Err(TryAcquireError::Closed) => return Err(Refused::Ended),
-        };
-        let room = match room {
-            Some(room) => room,
-            None => {
-                let len = item.len() + FRAME_BYTES;
-                match link.outbox.try_room(len, out.lane_of(len, self.mux)) {
-                    Ok(room) => room,
-                    Err(NoRoom::Full) => return Err(Refused::Wait(item, Wait::Room)),
-                    Err(NoRoom::Closed) => return Err(Refused::Ended),
-                }
-            }
-        };
+        if credit.is_none() {
+            credit = match self.credits.try_acquire() {
+                Ok(credit) => Some(credit),
+                Err(TryAcquireError::NoPermits) => return Err(Refused::Wait(item, Wait::Credit)),
+                Err(TryAcquireError::Closed) => return Err(Refused::Ended),
+            };
+        }
+        if room.is_none() {
+            let len = item.len() + FRAME_BYTES;
+            room = match link.outbox.try_room(len, out.lane_of(len, self.mux)) {
+                Ok(room) => Some(room),
+                Err(NoRoom::Full) => return Err(Refused::Wait(item, Wait::Room)),
+                Err(NoRoom::Closed) => return Err(Refused::Ended),
+            };
+        }
         let size = if item.is_empty() { Size::Empty } else { Size::Some };
         let header = out.sending.on_item(size).ok_or(Refused::Ended)?;
+        let (Some(credit), Some(room)) = (credit.take(), room.take()) else { unreachable!("both were taken") };
         credit.forget();
         if let Some(ahead) = &mut out.ahead {
             ahead.on_item(item.len());
@@ -239,8 +241,8 @@ impl Stream {
     /// Ends a call whose caller broke the rules, in the words of v1.
     pub(crate) fn refuse(&self, link: &Link, reason: RefusalReason, text: &str) {
         let mut out = self.sending();
-        let failed = within(Reply::Failed(reason, text.into()), link.message_bytes_max);
-        let (flags, payload, trailer) = failed.of_stream(link.capabilities.contains(Capabilities::CREDITS));
+        let (flags, payload, trailer) =
+            Reply::Failed(reason, text.into()).of_stream(link.capabilities.contains(Capabilities::CREDITS));
         let Some(header) = out.sending.on_end(flags) else { return };
         let pushed = link.push_control(payload.seal(header, &trailer, None), out.lane);
         drop(out);
@@ -251,7 +253,19 @@ impl Stream {
     /// Tells the other end without a word that the call is over, if it knows of it.
     pub(crate) fn send_disconnect(&self, link: &Link) {
         let out = self.sending();
-        let Some(header) = out.sending.disconnect() else { return };
+        let header = out.sending.disconnect();
+        self.push_disconnect(link, out, header);
+    }
+
+    /// The same of a handler whose deadline has passed, if its end is not told yet.
+    pub(super) fn abandon(&self, link: &Link) {
+        let mut out = self.sending();
+        let header = out.sending.abandon();
+        self.push_disconnect(link, out, header);
+    }
+
+    fn push_disconnect(&self, link: &Link, out: MutexGuard<'_, Outgoing>, header: Option<Header>) {
+        let Some(header) = header else { return };
         match self.end() {
             // As many as calls were made.
             End::Caller => link.send_own(header, &Trailer::default(), out.lane),

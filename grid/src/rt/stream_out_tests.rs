@@ -6,6 +6,7 @@ use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 
 use super::super::hand::Hand;
+use super::super::message::Message;
 use super::super::opening::Opening;
 use super::super::outbox::Taken;
 use super::super::wakes::Wakes;
@@ -26,8 +27,8 @@ fn link(outbox_bytes_max: usize) -> Arc<Link> {
 fn grant(link: &Link, op: Op, mux: u64, credits: u32) {
     let header = Header { seq: u32::from(op != Op::AckMux), ..Header::new(op, mux, Flags::NONE) };
     let trailer = Trailer { credits: Some(credits), ..Trailer::default() };
-    let message = Bytes::copy_from_slice(PayloadBuf::new().seal(header, &trailer, None).as_bytes());
-    let frame = Frame::decode(&message, Capabilities::OWN).unwrap();
+    let message = Message::from(Bytes::copy_from_slice(PayloadBuf::new().seal(header, &trailer, None).as_bytes()));
+    let frame = Frame::decode(message.bytes(), Capabilities::OWN).unwrap();
     link.table.on_frame(&frame, &message, Capabilities::OWN, &mut Wakes::default());
 }
 
@@ -111,4 +112,18 @@ fn a_send_that_is_dropped_before_its_end_has_sent_nothing_and_taken_no_credit() 
     }
     assert_eq!(sent, WINDOW);
     assert!(yielded > 0, "with much queued it lets the driver write, although there are credits and room");
+}
+
+#[test]
+fn a_handler_that_is_given_up_at_its_deadline_finds_no_fault_with_what_still_comes() {
+    let link = link(4 << 20);
+    let opening = Opening { windows: Windows::from(1), granted: 1, credits: Some(1), next_seq: 1, deadline: None };
+    let stream = Stream::new(End::Handler, 7, &link, &opening, &Timeouts::default());
+    stream.abandon(&link);
+    let told = link.outbox.queued_bytes();
+    assert!(told > 0);
+    stream.refuse(&link, RefusalReason::Unspecified, "did not expect inbound message");
+    stream.abandon(&link);
+    assert_eq!(link.outbox.queued_bytes(), told);
+    assert_eq!(stream.send(&link, item(1)).now_or_never(), Some(Err(StreamEnded)));
 }

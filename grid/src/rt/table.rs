@@ -4,15 +4,15 @@ use std::fmt;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::ended::Ended;
+use super::message::Message;
 use super::slots::{Slot, Slots};
 use super::stream::{Stream, Verdict};
 use super::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering, thread_number};
-use super::wakes::Wakes;
+use super::wakes::{Wakes, wake_all};
 use crate::error::LinkError;
 use crate::proto::outcome;
 use crate::wire::{Capabilities, Frame};
@@ -246,7 +246,7 @@ impl Table {
             }
             slots.earliest = earliest;
             drop(slots);
-            wakers.into_iter().for_each(Waker::wake);
+            wake_all(wakers.into_iter());
         }
         streams
     }
@@ -274,7 +274,7 @@ impl Table {
 
     /// A frame of the peer for a call of ours. `message` is what the frame borrows from. Whoever waits for it is left in
     /// `wakes`.
-    pub(crate) fn on_frame(&self, frame: &Frame<'_>, message: &Bytes, peer: Capabilities, wakes: &mut Wakes) -> Met {
+    pub(crate) fn on_frame(&self, frame: &Frame<'_>, message: &Message, peer: Capabilities, wakes: &mut Wakes) -> Met {
         let Some((shard, index, wanted)) = self.place(frame.head.mux) else { return Met::Nobody };
         let mut slots = self.lock(shard);
         let Some(slot) = slots.slots.get_mut(index) else { return Met::Nobody };
@@ -289,7 +289,7 @@ impl Table {
             Slot::Waiting { .. } | Slot::Stream { .. } | Slot::Ended(_) | Slot::Vacant => return Met::Nobody,
         }
         if let Some(outcome) = outcome(frame) {
-            let ended = Ended::from_outcome(outcome, |payload| own(payload, message));
+            let ended = Ended::from_outcome(outcome, |payload| message.keep(payload));
             let slot = std::mem::replace(slot, Slot::Ended(ended));
             drop(slots);
             if let Slot::Waiting { waker, .. } = slot {
@@ -327,7 +327,7 @@ impl Table {
                 }
             }
             drop(slots);
-            wakers.into_iter().for_each(Waker::wake);
+            wake_all(wakers.into_iter());
         }
         for stream in self.streams() {
             stream.close(Ended::Link(why.clone()));
@@ -371,20 +371,9 @@ impl fmt::Debug for Table {
     }
 }
 
-/// The bytes of an answer. Small ones are copied: a message is shared by all whose answers it carries, and threads that
-/// count its users meet over the count, which costs them more.
-fn own(payload: &[u8], message: &Bytes) -> Bytes {
-    match payload.len() <= ANSWER_COPIED_MAX {
-        true => Bytes::copy_from_slice(payload),
-        false => message.slice_ref(payload),
-    }
-}
-
 /// Bits of a mux id that name a slot: 2^20 calls, which is the most that `Limits::calls_out_max` can be, in any of 16
 /// shards.
 const PLACE_BITS: u32 = 24;
-/// Copying this much takes some tens of nanoseconds.
-const ANSWER_COPIED_MAX: usize = 1 << 10;
 const SHARDS_MAX: usize = 16;
 /// Calls that a shard claims at once: few beside the default limit, many beside one.
 const CLAIM: usize = 64;

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::*;
 use crate::wire::{Flags, Header, Op, PayloadBuf, Trailer};
 
@@ -11,13 +13,13 @@ fn insert(table: &Table) -> Result<u64, NoSlot> {
     table.insert(None, Waker::noop().clone())
 }
 
-fn answer(mux: u64, payload: &[u8]) -> Bytes {
+fn answer(mux: u64, payload: &[u8]) -> Message {
     let header = Header::new(Op::Response, mux, Flags::EOF);
-    Bytes::copy_from_slice(PayloadBuf::copy_from(payload).seal(header, &Trailer::default(), None).as_bytes())
+    Bytes::copy_from_slice(PayloadBuf::copy_from(payload).seal(header, &Trailer::default(), None).as_bytes()).into()
 }
 
-fn deliver(table: &Table, message: &Bytes) -> Met {
-    let frame = Frame::decode(message, Capabilities::V1).unwrap();
+fn deliver(table: &Table, message: &Message) -> Met {
+    let frame = Frame::decode(message.bytes(), Capabilities::V1).unwrap();
     table.on_frame(&frame, message, Capabilities::V1, &mut Wakes::default())
 }
 

@@ -1,5 +1,6 @@
 //! Tasks that wait for what was read, to be woken together.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
 /// Tasks to be woken when a turn of reading ends: one that is woken before would run beside the rest of the turn, and send
@@ -18,7 +19,7 @@ impl Wakes {
     }
 
     pub(crate) fn wake(&mut self) {
-        self.wakers.drain(..).for_each(Waker::wake);
+        wake_all(self.wakers.drain(..));
     }
 }
 
@@ -26,6 +27,13 @@ impl Wakes {
 impl Drop for Wakes {
     fn drop(&mut self) {
         self.wake();
+    }
+}
+
+/// Wakes each, also if a waker of an executor of somebody's own panics: the others would sleep for ever.
+pub(super) fn wake_all(wakers: impl Iterator<Item = Waker>) {
+    for waker in wakers {
+        let _woken_or_not = catch_unwind(AssertUnwindSafe(|| waker.wake()));
     }
 }
 
@@ -64,5 +72,21 @@ mod tests {
         wakes.add(Arc::clone(&count).into());
         drop(wakes);
         assert_eq!(woken(), WAKERS_MAX + 2);
+    }
+
+    #[test]
+    fn a_waker_that_panics_leaves_nobody_asleep() {
+        struct Panics;
+
+        impl Wake for Panics {
+            fn wake(self: Arc<Self>) {
+                panic!("on purpose");
+            }
+        }
+
+        let count = Arc::new(Count::default());
+        let wakers: [Waker; 3] = [Arc::clone(&count).into(), Arc::new(Panics).into(), Arc::clone(&count).into()];
+        wake_all(wakers.into_iter());
+        assert_eq!(count.0.load(Ordering::Relaxed), 2);
     }
 }

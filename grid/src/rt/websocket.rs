@@ -12,6 +12,7 @@ use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::hits::{Limit, exceeded};
+use super::message::Message;
 use crate::error::LinkError;
 
 /// Whether a side masks what it sends: the dialling side does, the accepting side does not.
@@ -25,7 +26,7 @@ pub(crate) enum Masks {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Received {
     /// A whole binary message.
-    Message(Bytes),
+    Message(Message),
     /// To be answered with a pong of the same payload.
     Ping(Bytes),
     /// To be answered with a close of the same payload, which is the code or nothing. Nothing comes after it.
@@ -39,6 +40,8 @@ pub(crate) enum Received {
 pub(crate) struct Inbox {
     /// Received and not taken apart yet.
     pub(crate) bytes: BytesMut,
+    /// The size of the memory that those are in.
+    memory: usize,
     /// The header of the frame whose payload comes next, and the length of that.
     header: Option<(FrameHeader, usize)>,
     fragments: Option<Fragments>,
@@ -60,10 +63,20 @@ enum Fragments {
     Text,
 }
 
+impl Fragments {
+    fn len(&self) -> usize {
+        match self {
+            Self::Binary(bytes) => bytes.len(),
+            Self::Text => 0,
+        }
+    }
+}
+
 impl Inbox {
     /// `bytes` have been received already.
     pub(crate) fn new(bytes: BytesMut, masks: Masks, message_bytes_max: usize) -> Self {
         Self {
+            memory: bytes.capacity(),
             bytes,
             header: None,
             fragments: None,
@@ -92,27 +105,35 @@ impl Inbox {
             return Ok(None);
         }
         self.longest = self.longest.max(len);
+        let memory = self.memory;
         let mut payload = self.bytes.split_to(len);
         if len > KEPT_MAX {
             // The rest shares the memory of a large payload, and would keep all of it.
             self.bytes = BytesMut::from(&*self.bytes);
+            self.memory = self.bytes.capacity();
         }
         if let Some(mask) = header.mask {
             apply_mask(&mut payload, mask);
         }
-        self.on_frame(&header, payload).map(Some)
+        self.on_frame(&header, payload, memory).map(Some)
     }
 
     /// Makes room for what is to be read next. A large frame is given memory as it comes, not as it is announced,
-    /// unless one as long has come before.
+    /// unless one as long has come before: each time that what it has is full, twice as much.
     pub(crate) fn reserve(&mut self) {
-        let missing = self.header.as_ref().map_or(0, |(_, len)| len.saturating_sub(self.bytes.len()));
-        let wanted =
-            missing.min(self.bytes.len().max(self.longest).max(FRAME_AT_ONCE)).max(self.read_bytes / WORTH_A_READ);
-        if self.bytes.capacity() - self.bytes.len() >= wanted || self.bytes.try_reclaim(wanted) {
+        let come = self.bytes.len();
+        let missing = self.header.as_ref().map_or(0, |(_, len)| len.saturating_sub(come));
+        let at_once = (come + missing).min(self.longest.max(FRAME_AT_ONCE));
+        let least = match missing {
+            0 => self.read_bytes / WORTH_A_READ,
+            missing => at_once.saturating_sub(come).max(missing.min(self.read_bytes / WORTH_A_READ)),
+        };
+        if self.bytes.capacity() - come >= least || self.bytes.try_reclaim(least) {
+            self.memory = self.memory.max(self.bytes.capacity());
             return;
         }
-        let mut fresh = self.memory(self.bytes.len() + wanted.max(self.read_bytes));
+        let mut fresh = self.take_memory(come + least.max(missing.min(come)).max(self.read_bytes));
+        self.memory = fresh.capacity();
         fresh.extend_from_slice(&self.bytes);
         let mut full = std::mem::replace(&mut self.bytes, fresh);
         full.clear();
@@ -123,7 +144,7 @@ impl Inbox {
     }
 
     /// Memory of at least this size.
-    fn memory(&mut self, bytes: usize) -> BytesMut {
+    fn take_memory(&mut self, bytes: usize) -> BytesMut {
         let free = self.retired.iter_mut().position(|retired| retired.try_reclaim(bytes));
         free.and_then(|place| self.retired.remove(place)).unwrap_or_else(|| BytesMut::with_capacity(bytes))
     }
@@ -163,24 +184,26 @@ impl Inbox {
         let len_max = match header.opcode {
             OpCode::Control(_) if !header.is_final => return Err(violation("a control frame is fragmented")),
             OpCode::Control(_) => CONTROL_MAX,
-            OpCode::Data(_) => self.message_bytes_max,
+            OpCode::Data(_) => self.message_bytes_max - self.fragments.as_ref().map_or(0, Fragments::len),
         };
         match usize::try_from(len) {
             Ok(len) if len <= len_max => Ok(Some((header, len))),
             _ => Err(match header.opcode {
                 OpCode::Control(_) => violation("a control frame is longer than 125 bytes"),
-                OpCode::Data(_) => exceeded(Limit::MessageBytes, len_max),
+                OpCode::Data(_) => exceeded(Limit::MessageBytes, self.message_bytes_max),
             }),
         }
     }
 
-    fn on_frame(&mut self, header: &FrameHeader, payload: BytesMut) -> Result<Received, LinkError> {
+    fn on_frame(&mut self, header: &FrameHeader, payload: BytesMut, memory: usize) -> Result<Received, LinkError> {
         match (header.opcode, self.fragments.take()) {
             (OpCode::Control(control), fragments) => {
                 self.fragments = fragments;
                 on_control(control, payload.freeze())
             }
-            (OpCode::Data(Data::Binary), None) if header.is_final => Ok(Received::Message(payload.freeze())),
+            (OpCode::Data(Data::Binary), None) if header.is_final => {
+                Ok(Received::Message(Message::in_shared_memory(payload.freeze(), memory)))
+            }
             (OpCode::Data(Data::Binary), None) => {
                 // Not the payload itself: what follows is appended, and must not grow into the memory of other messages.
                 self.fragments = Some(Fragments::Binary(BytesMut::from(&*payload)));
@@ -199,13 +222,11 @@ impl Inbox {
 
     fn on_fragment(&mut self, fragments: Fragments, last: bool, payload: &[u8]) -> Result<Received, LinkError> {
         match fragments {
-            Fragments::Binary(bytes) if bytes.len() + payload.len() > self.message_bytes_max => {
-                Err(exceeded(Limit::MessageBytes, self.message_bytes_max))
-            }
             Fragments::Binary(mut bytes) => {
                 bytes.extend_from_slice(payload);
                 if last {
-                    return Ok(Received::Message(bytes.freeze()));
+                    let memory = bytes.capacity();
+                    return Ok(Received::Message(Message::in_shared_memory(bytes.freeze(), memory)));
                 }
                 self.fragments = Some(Fragments::Binary(bytes));
                 Ok(Received::Nothing)
@@ -316,7 +337,7 @@ mod tests {
                     inbox.bytes.extend_from_slice(&[*byte]);
                 }
                 inbox.bytes.extend_from_slice(&bytes[cut..]);
-                assert_eq!(inbox.next(), Ok(Some(Received::Message(payload.into()))), "{len} bytes");
+                assert_eq!(inbox.next(), Ok(Some(Received::Message(Bytes::from(payload).into()))), "{len} bytes");
                 assert_eq!(inbox.next(), Ok(None));
             }
         }
@@ -332,7 +353,7 @@ mod tests {
         assert_eq!(inbox.next(), Ok(Some(Received::Nothing)));
         assert_eq!(inbox.next(), Ok(Some(Received::Ping("p".into()))));
         assert_eq!(inbox.next(), Ok(Some(Received::Nothing)));
-        assert_eq!(inbox.next(), Ok(Some(Received::Message("abcd".into()))));
+        assert_eq!(inbox.next(), Ok(Some(Received::Message(Bytes::from("abcd").into()))));
     }
 
     #[test]
@@ -364,6 +385,28 @@ mod tests {
         assert_eq!(inbox.next(), Ok(None));
         inbox.reserve();
         assert!(inbox.bytes.capacity() <= FRAME_AT_ONCE);
+    }
+
+    #[test]
+    fn a_large_frame_that_comes_byte_by_byte_is_copied_a_few_times_and_no_more() {
+        const LEN: usize = 1 << 20;
+        let mut inbox = inbox(&frame(BINARY, Masks::No, &vec![1; LEN])[..HEADER_MAX], Masks::No);
+        let (mut copied, mut before) = (0, inbox.bytes.as_ptr());
+        let message = loop {
+            if let Some(message) = inbox.next().unwrap() {
+                break message;
+            }
+            inbox.reserve();
+            if inbox.bytes.as_ptr() != before {
+                (copied, before) = (copied + inbox.bytes.len(), inbox.bytes.as_ptr());
+            }
+            // Byte by byte where memory ends, as it is there that each would be a copy.
+            let room = inbox.bytes.capacity() - inbox.bytes.len();
+            let come = (room / 2).clamp(1, 1 << 10);
+            inbox.bytes.extend_from_slice(&vec![1; come]);
+        };
+        assert!(matches!(message, Received::Message(message) if message.bytes().len() == LEN));
+        assert!(copied < 2 * LEN, "{copied} bytes");
     }
 
     #[test]
@@ -399,6 +442,27 @@ mod tests {
         inbox.shrink();
         inbox.reserve();
         assert!(inbox.bytes.capacity() <= READ_BYTES_MIN);
+    }
+
+    #[test]
+    fn a_payload_that_came_beside_a_large_frame_does_not_keep_its_memory() {
+        const SOME: usize = 20 << 10;
+        let kept = |large: usize| {
+            let mut inbox = inbox(&[], Masks::No);
+            (0..10).for_each(|_| inbox.on_read(1, 1));
+            let large = frame(BINARY, Masks::No, &vec![1; large]);
+            inbox.reserve();
+            inbox.bytes.extend_from_slice(&large[..HEADER_MAX]);
+            assert_eq!(inbox.next(), Ok(None));
+            inbox.reserve();
+            inbox.bytes.extend_from_slice(&large[HEADER_MAX..]);
+            inbox.bytes.extend_from_slice(&frame(BINARY, Masks::No, &[2; SOME]));
+            assert!(matches!(inbox.next(), Ok(Some(Received::Message(_)))));
+            let Ok(Some(Received::Message(message))) = inbox.next() else { panic!("it is whole") };
+            message.keep(message.bytes()).as_ptr() == message.bytes().as_ptr()
+        };
+        assert!(kept(SOME), "of a read of 64 KiB");
+        assert!(!kept(200 << 10));
     }
 
     #[test]

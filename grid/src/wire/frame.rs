@@ -153,6 +153,15 @@ impl<'a> Frame<'a> {
     /// # Errors
     /// Whatever is not a frame that the peer with these capabilities may send. The connection ends with it.
     pub(crate) fn decode(message: &'a [u8], capabilities: Capabilities) -> Result<Self, DecodeError> {
+        Self::decode_within(message, capabilities, usize::MAX)
+    }
+
+    /// The same, but for metadata beyond so many bytes, which is not kept.
+    pub(crate) fn decode_within(
+        message: &'a [u8],
+        capabilities: Capabilities,
+        metadata_bytes_max: usize,
+    ) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(message);
         let size = reader.array_len("the frame")?;
         if size != 7 {
@@ -182,7 +191,7 @@ impl<'a> Frame<'a> {
         }
         let mut trailer = None;
         if flags.contains(Flags::TRAILER) && capabilities.contains(Capabilities::TRAILER) {
-            trailer = Some(Trailer::decode(rest)?);
+            trailer = Some(Trailer::decode(rest, metadata_bytes_max)?);
         }
         let head = Header { mux, seq, deadline_ms, handler, op, flags };
         Ok(Self { head, payload, rest, subroute, trailer })

@@ -16,6 +16,8 @@ pub(crate) struct Trailer {
     pub(crate) refusal: Option<RefusalReason>,
     /// Items of a stream that the receiver of this frame may send from now on, beside those it might send already.
     pub(crate) credits: Option<u32>,
+    /// Of pairs that came and were not kept, as they were too many.
+    pub(crate) unkept_bytes: usize,
 }
 
 impl Trailer {
@@ -26,7 +28,7 @@ impl Trailer {
     /// The size of the metadata as limits count it: bytes of names and values, and 32 for each pair, as HTTP/2 counts
     /// header fields.
     pub(crate) fn metadata_bytes(&self) -> usize {
-        self.metadata.iter().map(|(name, value)| name.len() + value.len() + PAIR_OVERHEAD).sum()
+        self.unkept_bytes + self.metadata.iter().map(|(name, value)| pair_bytes(name, value)).sum::<usize>()
     }
 
     pub(super) fn put(&self, out: &mut Vec<u8>) {
@@ -55,26 +57,33 @@ impl Trailer {
         }
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+    /// Keeps no more metadata than may be: small pairs take many times in memory what they take on the wire.
+    pub(super) fn decode(bytes: &[u8], metadata_bytes_max: usize) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         let mut trailer = Self::default();
+        let mut free = metadata_bytes_max;
+        let mut keep = |trailer: &mut Self, name: &str, value: &str| match free.checked_sub(pair_bytes(name, value)) {
+            Some(left) => {
+                free = left;
+                trailer.metadata.push((name.into(), value.into()));
+            }
+            None => {
+                free = 0;
+                trailer.unkept_bytes += pair_bytes(name, value);
+            }
+        };
         let (mut trace, mut metadata) = (Seen::No, Seen::No);
         for _ in 0..reader.map_len("trailer")? {
             match reader.uint("a key of the trailer", u64::MAX)? {
                 KEY_TRACE => {
                     trace.once("trace context")?;
-                    trailer.metadata.push((TRACEPARENT.into(), reader.str("trace context")?.into()));
+                    keep(&mut trailer, TRACEPARENT, reader.str("trace context")?);
                 }
                 KEY_METADATA => {
                     metadata.once("metadata")?;
-                    let pairs = reader.map_len("metadata")?;
-                    if pairs > PAIRS_MAX {
-                        let field = "the number of metadata pairs";
-                        return Err(DecodeError::Overflow { field, value: pairs.into(), max: PAIRS_MAX.into() });
-                    }
-                    for _ in 0..pairs {
+                    for _ in 0..reader.map_len("metadata")? {
                         let name = reader.str("a metadata name")?;
-                        trailer.metadata.push((name.into(), reader.str("a metadata value")?.into()));
+                        keep(&mut trailer, name, reader.str("a metadata value")?);
                     }
                 }
                 KEY_REFUSAL => {
@@ -108,10 +117,11 @@ impl Seen {
     }
 }
 
+fn pair_bytes(name: &str, value: &str) -> usize {
+    name.len() + value.len() + PAIR_OVERHEAD
+}
+
 const PAIR_OVERHEAD: usize = 32;
-/// Empty pairs take two bytes on the wire and many times that in memory, so their number is bounded as well: far above
-/// what [`Limits::metadata_bytes_max`](crate::Limits::metadata_bytes_max) lets a caller send.
-const PAIRS_MAX: u32 = 4096;
 const KEY_TRACE: u64 = 1;
 const KEY_METADATA: u64 = 2;
 const KEY_REFUSAL: u64 = 3;
@@ -127,27 +137,36 @@ mod tests {
             metadata: vec![(TRACEPARENT.into(), "00-ab-cd-01".into()), ("tenant".into(), "blue".into())],
             refusal: Some(RefusalReason::Overloaded),
             credits: Some(64),
+            unkept_bytes: 0,
         };
         let mut out = Vec::new();
         trailer.put(&mut out);
-        assert_eq!(Trailer::decode(&out), Ok(trailer.clone()));
+        assert_eq!(Trailer::decode(&out, 1 << 10), Ok(trailer.clone()));
 
         out[0] += 1;
         out.extend_from_slice(&[0x63, 0x92, 0xc0, 0xa1, b'x']);
-        assert_eq!(Trailer::decode(&out), Ok(trailer));
+        assert_eq!(Trailer::decode(&out, 1 << 10), Ok(trailer));
     }
 
     #[test]
-    fn a_claim_of_many_pairs_is_refused_before_memory_is_taken() {
+    fn of_too_many_pairs_those_are_kept_that_may_be_and_all_are_counted() {
+        let pairs = (0..100_u8).map(|number| (number.to_string().into(), "".into())).collect();
+        let trailer = Trailer { metadata: pairs, ..Trailer::default() };
+        let mut out = Vec::new();
+        trailer.put(&mut out);
+        let kept = Trailer::decode(&out, 10 * (PAIR_OVERHEAD + 1)).unwrap();
+        assert_eq!(kept.metadata, trailer.metadata[..10]);
+        assert_eq!(kept.metadata_bytes(), trailer.metadata_bytes());
+
         let claim = [0x81, 0x02, 0xdf, 0xff, 0xff, 0xff, 0xff];
-        assert!(matches!(Trailer::decode(&claim), Err(DecodeError::Overflow { .. })));
+        assert!(matches!(Trailer::decode(&claim, 1 << 10), Err(DecodeError::Truncated(_))));
         let twice = [0x82, 0x02, 0x80, 0x02, 0x80];
-        assert_eq!(Trailer::decode(&twice), Err(DecodeError::Repeated("metadata")));
+        assert_eq!(Trailer::decode(&twice, 1 << 10), Err(DecodeError::Repeated("metadata")));
     }
 
     #[test]
     fn every_reason_survives_the_wire_and_an_unknown_one_is_unspecified() {
-        for number in 0..=6 {
+        for number in 0..=7 {
             assert_eq!(u64::from(RefusalReason::from_wire(number).to_wire()), number);
         }
         assert_eq!(RefusalReason::from_wire(99), RefusalReason::Unspecified);
