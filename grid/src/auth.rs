@@ -29,7 +29,22 @@ pub(crate) struct Auth {
     pub(crate) validator: Option<TokenValidator>,
 }
 
+/// Whether a token that is taken shows that a node is the one that it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokensProve {
+    Names,
+    Nothing,
+}
+
 impl Auth {
+    /// What tokens of nodes, other than guests, show.
+    pub(crate) fn tokens_prove(&self) -> TokensProve {
+        match (&self.secret, &self.validator) {
+            (None, None) => TokensProve::Nothing,
+            (Some(_), _) | (_, Some(_)) => TokensProve::Names,
+        }
+    }
+
     /// For the node of this name.
     pub(crate) fn into_parts(self, own: &Arc<str>, clock: &Clock) -> (TokenSource, TokenValidator) {
         let Self { secret, guest_secret, source, validator } = self;

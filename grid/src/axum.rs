@@ -18,8 +18,9 @@ impl Manager {
     /// A router with the node's one route, to be merged into yours. Build the node with
     /// [`ManagerBuilder::build`](crate::ManagerBuilder::build), since the server of the router does the listening.
     ///
-    /// Names are not proven by certificates here, as the node sees none: that is for a secret, or for what stands
-    /// before the router.
+    /// Names are not proven by certificates here, as the node sees none: that is for a secret or a validator. Without either
+    /// of them, a node that has certificates at its own port rejects other nodes here. What stands before the router may
+    /// prove names too; say so by a validator that takes every token.
     ///
     /// The router does not keep the node alive: hold the manager for as long as it is to serve.
     ///

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::net::TcpListener;
 
-use crate::auth::Auth;
+use crate::auth::TokensProve;
 #[cfg(feature = "sim")]
 use crate::clock::Clock;
 use crate::common::{Common, parse_name};
@@ -286,8 +286,8 @@ impl ManagerBuilder {
                 Scheme::Https | Scheme::Http => {}
             }
         }
-        let Auth { secret, guest_secret, validator, .. } = &self.common.auth;
-        if guest_secret.is_some() && secret.is_none() && validator.is_none() && !self.proves_nodes(&name) {
+        let auth = &self.common.auth;
+        if auth.guest_secret.is_some() && auth.tokens_prove() == TokensProve::Nothing && !self.proves_nodes(&name) {
             return Err(StartError::GuestSecretAlone);
         }
         self.peers.remove(&self.common.name);

@@ -29,7 +29,8 @@ use crate::wire::{HandlerId, PayloadBuf};
 ///
 /// # Cancel safety
 /// Dropping the future cancels the call, here and on the remote, whose handler is dropped too. Whether the handler had
-/// done its work by then is not known.
+/// done its work by then is not known. One that waits for room in the outbox and is not polled keeps its place there:
+/// what else is to go out on the link, answers too, waits behind it. Poll it or drop it.
 ///
 /// # Errors
 /// See [`CallError`]. A call ends exactly once.

@@ -321,6 +321,10 @@ impl Waiting {
         self.request = Request::Sent(lane);
         if let Slot::Stream(stream) = &self.slot {
             stream.on_sent(lane);
+            // It may have ended since its frame was queued, when the remote could not be told yet.
+            if stream.is_over() {
+                stream.send_disconnect(&self.link);
+            }
         }
     }
 

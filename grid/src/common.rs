@@ -86,6 +86,7 @@ impl Common {
         timeouts.validate()?;
         Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let connector = connector.unwrap_or_else(|| Arc::new(Tcp));
+        let tokens_prove = auth.tokens_prove();
         let (token_source, token_validator) = auth.into_parts(&name, &clock);
         let settings = Settings {
             name,
@@ -94,6 +95,7 @@ impl Common {
             timeouts,
             token_source,
             token_validator,
+            tokens_prove,
             connector,
             clock,
             guests,

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_core::{FusedStream, Stream};
+use tokio::task::coop;
 
 use crate::call_info::Direction;
 use crate::error::{CallError, CodecError};
@@ -71,7 +72,10 @@ impl<T, E> Inbound<T, E> {
         if self.told == Told::Yes {
             return Poll::Ready(None);
         }
+        // A loop around it may wait for nothing else, as long as the other end is quicker.
+        let turn = ready!(coop::poll_proceed(cx));
         let next = ready!(self.reader.poll_next(cx));
+        turn.made_progress();
         let half = &self.reader.half;
         let item = match next {
             Next::Item(bytes) => match half.on_item(Direction::In, &bytes) {

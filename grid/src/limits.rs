@@ -47,12 +47,13 @@ pub struct Limits {
     pub calls_out_max: usize,
     /// Calls of the peer that run at the same time. Default 16,384. The excess is refused as overloaded.
     pub calls_in_max: usize,
-    /// Bytes of the requests of those calls, and of their answers that wait to be sent. Default 256 MiB: eight of the
-    /// largest messages. The excess is refused as overloaded, unless no other call runs. An answer that would make it
-    /// twice as much becomes a refusal.
+    /// Bytes of the requests of those calls and their metadata, and of their answers that wait to be sent. Default 256
+    /// MiB: eight of the largest messages. The excess is refused as overloaded, unless no other call runs. An answer
+    /// that would make it twice as much becomes a refusal.
     pub calls_in_bytes_max: usize,
     /// Calls of all peers and guests that run on the node at the same time. Default 262,144: sixteen peers at their
-    /// limit. The excess is refused as overloaded.
+    /// limit. The excess is refused as overloaded. If the node has peers and lets guests in, a quarter of it is for guests
+    /// and the rest for peers, so that guests cannot take the places of peers.
     ///
     /// Each connection takes places for some calls at a time (at most 128, fewer if the limit is small) and gives back
     /// what it does not use at the next ping, so that connections do not wait for each other; so a call may be refused

@@ -66,18 +66,12 @@ impl<T> Outbound<T> {
     /// See [`SendError`]. Nothing was sent then, and the stream goes on unless it has ended.
     ///
     /// # Cancel safety
-    /// Dropped before its end, it has sent nothing. Items that several tasks send at once go out in any order; a send that
+    /// Dropped before its end, it has sent nothing. It lets other tasks run now and then, so that one poll of it may not do,
+    /// though there are a credit and room. Items that several tasks send at once go out in any order; a send that
     /// waits and is not polled keeps its place, and others behind it wait.
     pub async fn send(&self, item: T) -> Result<(), SendError> {
-        let sent = self.try_send(item).await;
-        if sent.is_err() {
-            // Who tries on regardless may wait for nothing any more.
-            consume_budget().await;
-        }
-        sent
-    }
-
-    async fn try_send(&self, item: T) -> Result<(), SendError> {
+        // A loop around it may wait for nothing else: there are credits, or it tries on after the end.
+        consume_budget().await;
         if self.finished == Finished::Yes {
             return Err(SendError::Ended);
         }
@@ -158,9 +152,7 @@ impl<T> Sink<T> for Outbound<T> {
     type Error = SendError;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        if self.half.stream.is_over() {
-            ready!(coop::poll_proceed(cx)).made_progress();
-        }
+        ready!(coop::poll_proceed(cx)).made_progress();
         self.poll_sent(cx)
     }
 

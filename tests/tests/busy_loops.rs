@@ -4,14 +4,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use futures_util::SinkExt;
-use grid::{CallError, SendError, State};
-use grid_tests::memory::{Network, dials, within};
+use grid::{CallError, Inbound, Outbound, SendError, State};
+use grid_tests::memory::{Network, dials, settle, within};
 use grid_tests::probe::{ECHO, echo};
 
 const STREAM: u8 = 20;
-/// Many more than tokio lets a task do at a time.
-const TURNS: usize = 1_000;
+const PLENTY: u8 = 21;
+/// Twice as many as tokio lets a task do at a time, and more.
+const TURNS: usize = 300;
 
 /// # Panics
 /// Another task does not get its turn while this is done again and again.
@@ -66,4 +68,24 @@ async fn a_loop_around_a_link_that_is_up_lets_others_run() {
         assert!(matches!(SinkExt::send(&mut outbound, "x".into()).await, Err(SendError::Ended)));
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_around_a_stream_that_keeps_pace_lets_others_run() {
+    let window = u32::try_from(2 * TURNS).expect("it is small");
+    let network = Network::default();
+    let plenty = |_, _, inbound, outbound: Outbound<Bytes>| async move {
+        for _ in 0..TURNS {
+            outbound.send("x".into()).await?;
+        }
+        // It reads nothing, and goes on.
+        let _inbound: Inbound<Bytes> = inbound;
+        std::future::pending().await
+    };
+    let (node, serving) = network.pair(|builder| builder, |builder| builder.stream(PLENTY, window, plenty)).await;
+    let connection = node.connection(serving.name()).expect("a peer");
+    let (outbound, mut inbound) = within(connection.stream(PLENTY, window, "").into_future()).await.expect("it opens");
+    settle().await;
+    yields("items that are there", async || assert!(inbound.next().await.is_some_and(|item| item.is_ok()))).await;
+    yields("credits that are there", async || assert_eq!(outbound.send("x".into()).await, Ok(()))).await;
 }

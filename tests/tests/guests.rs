@@ -269,9 +269,9 @@ async fn a_guest_calls_what_it_is_allowed_to_call_and_nothing_else() {
         other => panic!("not refused: {other:?}"),
     };
     let hang = within(connection.single(HANG, "")).await.expect_err("it is not for guests");
-    assert_eq!(forbidden(hang), (RefusalReason::Forbidden, "raw handler 11 is not for guests".into()));
+    assert_eq!(forbidden(hang), (RefusalReason::Forbidden, "handler 11 is not for guests".into()));
     let keep = within(connection.stream(KEEP, 1, "")).await.expect_err("it is not for guests");
-    assert_eq!(forbidden(keep), (RefusalReason::Forbidden, "raw stream handler 21 is not for guests".into()));
+    assert_eq!(forbidden(keep), (RefusalReason::Forbidden, "handler 21 is not for guests".into()));
     assert_eq!((probe.visits().started, node.stats().calls_in), (0, 0));
     assert_eq!(connection.single(ECHO, "x").await, Ok(Bytes::from("x")));
 }

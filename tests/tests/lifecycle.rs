@@ -3,6 +3,9 @@
 use std::io;
 use std::panic::resume_unwind;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +16,7 @@ use grid_tests::mesh::only;
 use grid_tests::probe::{ECHO, HANG, Probe, echo};
 use grid_tests::raw::{Frame, op};
 use grid_tests::streams::{scripted, scripted_with_driver};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -296,6 +300,58 @@ async fn a_connector_that_panics_is_asked_again() {
     within(state(&only(&node), failed)).await;
     assert!(Handle::current().metrics().num_alive_tasks() > 0, "it goes on");
     node.shutdown().await;
+}
+
+/// Dials through the network, byte streams that panic once when they are told to.
+struct Fragile(Network, Arc<AtomicBool>);
+
+struct FragileIo(BoxIo, Arc<AtomicBool>);
+
+impl Connector for Fragile {
+    fn connect<'a>(&'a self, name: &'a str) -> Pin<Box<dyn Future<Output = io::Result<BoxIo>> + Send + 'a>> {
+        Box::pin(async { Ok(Box::new(FragileIo(self.0.connect(name).await?, Arc::clone(&self.1))) as BoxIo) })
+    }
+}
+
+impl AsyncRead for FragileIo {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.1.swap(false, Ordering::Relaxed) {
+            resume_unwind(Box::new("as planned"));
+        }
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for FragileIo {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_below_a_link_ends_it_and_the_peer_is_dialled_again() {
+    let network = Network::default();
+    let (dialling, dialled) = names();
+    let serving = echo(network.builder(&dialled)).peers([&*dialling]).build().expect("it starts");
+    network.add(&serving);
+    let panics = Arc::new(AtomicBool::new(false));
+    let connector = Fragile(network.clone(), Arc::clone(&panics));
+    let node = Manager::builder(dialling).peers([&*dialled]).connector(connector).build().expect("it starts");
+    let connection = only(&node);
+    for _ in 0..3 {
+        within(connection.ready()).await.expect("it connects");
+        assert!(within(connection.single(ECHO, "x")).await.is_ok());
+        panics.store(true, Ordering::Relaxed);
+        assert_eq!(within(connection.single(ECHO, "x")).await, disconnected(&connection));
+    }
 }
 
 /// A peer says why it is about to leave; what is kept of that is not as long as it likes.

@@ -102,6 +102,38 @@ async fn streams_of_a_peer_are_fewer_than_its_calls() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn guests_do_not_take_the_places_of_peers() {
+    const MAX: usize = 40;
+    let network = Network::default();
+    let [left, right] = ["http://a:1", "http://b:1"];
+    let node = serve(network.builder(right)).peers([left]).limits(|limits| limits.calls_in_total_max = MAX);
+    let node = node.allow_guests([ECHO.into(), HANG.into()]).build().expect("it starts");
+    network.add(&node);
+    let peer = network.builder(left).peers([right]).build().expect("it starts");
+    network.add(&peer);
+    let connection = peer.connection(right).expect("a peer");
+    within(connection.ready()).await.expect("it is not shut down");
+    let guest = within(grid::connect(right).connector(network.clone())).await.expect("it is let in");
+    let _of_the_guest = hanging(&guest, MAX / 4).await;
+    assert_eq!(overloaded(within(guest.single(ECHO, "")).await), "too many calls of all peers are in flight");
+    let _of_the_peer = hanging(&connection, 3 * MAX / 4).await;
+    assert_eq!(overloaded(within(connection.single(ECHO, "")).await), "too many calls of all peers are in flight");
+    assert_eq!(node.stats().limit_hits.calls_in_total_max, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_is_counted_with_the_bytes_of_requests() {
+    let (left, right) = nodes(unchanged, |limits| limits.calls_in_bytes_max = 10_000).await;
+    let connection = only(&left);
+    // 5,032 bytes as they are counted.
+    let call = || connection.single(HANG, "").metadata("name", "x".repeat(4_996));
+    let running = [call(), call()].map(|call| tokio::spawn(call.into_future()));
+    settle().await;
+    assert_eq!((right.stats().calls_in, hits(&right).calls_in_bytes_max), (1, 1));
+    running.iter().for_each(|call| call.abort());
+}
+
+#[tokio::test(start_paused = true)]
 async fn calls_of_all_peers_together() {
     const MAX: usize = 10;
     let network = Network::default();
@@ -175,6 +207,16 @@ async fn metadata_of_either_side() {
     assert_eq!(refusal.reason(), RefusalReason::BadRequest);
     assert!(matches!(within(call(10_000)).await, Err(CallError::TooLarge { what: "the metadata", .. })));
     assert_eq!((hits(&left).metadata_bytes_max, hits(&right).metadata_bytes_max), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_number_of_pairs_beyond_the_limit_costs_its_own_call_alone() {
+    let (left, _right) = nodes(|limits| limits.metadata_bytes_max = 1 << 20, unchanged).await;
+    let call = (0..5_000).fold(only(&left).single(ECHO, ""), |call, pair| call.metadata(pair.to_string(), ""));
+    let Err(CallError::Refused(refusal)) = within(call).await else { panic!("it is refused") };
+    assert_eq!(refusal.reason(), RefusalReason::BadRequest);
+    assert!(within(only(&left).single(ECHO, "")).await.is_ok());
+    assert_eq!(only(&left).stats().reconnects, 0);
 }
 
 #[tokio::test(start_paused = true)]

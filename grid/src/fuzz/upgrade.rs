@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tungstenite::handshake::derive_accept_key;
 
 use super::choices::Choices;
+use crate::auth::TokensProve;
 use crate::clock::Clock;
 use crate::error::LinkError;
 use crate::limits::{Limits, Timeouts};
@@ -91,6 +92,7 @@ fn settings() -> Settings {
         timeouts: Timeouts::default(),
         token_source: Arc::new(|_| Box::pin(ready(String::new()))),
         token_validator: Arc::new(|_| Box::pin(ready(Ok(())))),
+        tokens_prove: TokensProve::Nothing,
         connector: Arc::new(Tcp),
         clock: Clock::default(),
         guests: Guests::Refused,

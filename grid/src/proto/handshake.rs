@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::text::bounded;
 use crate::wire::{
     Capabilities, Connect, ConnectResponse, DecodeError, Frame, InstanceId, MessageBytes, Op, WireTime, local_dials,
 };
@@ -77,11 +78,12 @@ where
         let connect = Connect::decode(frame.payload).map_err(|error| format!("error parsing connectReq: {error}"))?;
         let guest = is_guest(connect.host);
         if guest && !is_drawn(connect.host) {
-            return Err(format!("{} is no name that a guest can give itself", connect.host.escape_debug()));
+            let name = connect.host.escape_debug();
+            return Err(bounded(format_args!("{name} is no name that a guest can give itself")).into());
         }
         if !(self.known)(connect.host) || connect.host == self.local {
             let why = if guest { ", and this node lets no guests in" } else { "" };
-            return Err(format!("unknown incoming host: {}{why}", connect.host));
+            return Err(bounded(format_args!("unknown incoming host: {}{why}", connect.host)).into());
         }
         let apart = connect.time.abs_difference(self.now);
         if apart > self.clock_difference_max {

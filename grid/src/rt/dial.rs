@@ -33,10 +33,13 @@ pub(super) async fn dial_forever(peer: Arc<Peer>, mesh: Arc<Mesh>) {
             }
             let started = Instant::now();
             let pause = jittered(&peer);
-            match dial_once(&peer, &mesh).await {
-                Ok(driver) => Attached::new(Arc::clone(&peer), driver).drive().await,
-                Err(why) => failed(&peer, &why),
-            }
+            let once = async {
+                match dial_once(&peer, &mesh).await {
+                    Ok(driver) => Attached::new(Arc::clone(&peer), driver).drive().await,
+                    Err(why) => failed(&peer, &why),
+                }
+            };
+            guarded(&peer, once).await;
             sleep(pause.saturating_sub(started.elapsed())).await;
         }
     };
@@ -47,8 +50,16 @@ pub(super) async fn dial_forever(peer: Arc<Peer>, mesh: Arc<Mesh>) {
 pub(crate) async fn keep_connected(first: Attached, mesh: Arc<Mesh>) {
     let peer = Arc::clone(&first.peer);
     let closing = peer.shared.closing.clone();
-    if closing.run_until_cancelled(first.drive()).await.is_some() {
+    if closing.run_until_cancelled(guarded(&peer, first.drive())).await.is_some() {
         dial_forever(peer, mesh).await;
+    }
+}
+
+/// A panic ends a link, and not the dialling: it may be that of a byte stream, of a subscriber of the log, of a waker.
+async fn guarded(peer: &Peer, link: impl Future<Output = ()>) {
+    if AssertUnwindSafe(link).catch_unwind().await.is_err() {
+        let local = &peer.shared.settings.name;
+        tracing::error!(target: "grid::link", %local, peer = %peer.name, "what drives a link panicked");
     }
 }
 

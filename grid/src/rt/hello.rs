@@ -18,6 +18,7 @@ use super::peer::Peer;
 use super::secure::{self, Shown};
 use super::socket::WebSocket;
 use super::wakes::Wakes;
+use crate::auth::TokensProve;
 use crate::error::LinkError;
 use crate::proto::{Acceptance, Acceptor, GUEST, Liveness, Remote, dialled};
 use crate::tls::Tls;
@@ -127,8 +128,18 @@ fn proven<'a>(name: &'a str, shown: &Shown, settings: &Settings) -> Result<Cow<'
         },
         // Whoever dials could say so.
         (None, Shown::NoCertificate) if secure::is_secured(name) => Err(format!("{name} must show a certificate")),
+        // Certificates prove names at this node's own port, and here nothing would.
+        (None, Shown::NoTls)
+            if secure::is_secured(name) && proves_names(settings) && settings.tokens_prove == TokensProve::Nothing =>
+        {
+            Err("a router before this node shows no certificates, and it has no secret and no validator".to_owned())
+        }
         (_, Shown::NoTls | Shown::NoCertificate) => Ok(name.into()),
     }
+}
+
+fn proves_names(settings: &Settings) -> bool {
+    settings.tls.is_some() && secure::is_secured(&settings.name)
 }
 
 /// The driver of a link whose handshake is over.
@@ -151,7 +162,7 @@ fn link(peer: &Peer, remote: Remote) -> Arc<Link> {
     let settings = &peer.shared.settings;
     let remote = Remote { capabilities: remote.capabilities.intersection(Capabilities::OWN), ..remote };
     let crc = if needs_crc(&settings.name, &peer.name) { Flags::CRC } else { Flags::NONE };
-    let (counts, quota) = (Arc::clone(&peer.counts), Arc::clone(&peer.shared.quota));
+    let (counts, quota) = (Arc::clone(&peer.counts), Arc::clone(peer.shared.quota(&peer.name)));
     Arc::new(Link::new(&remote, crc, &settings.limits, counts, quota))
 }
 

@@ -23,6 +23,7 @@ use super::stream::Stream;
 use super::wakes::Wakes;
 use super::watched;
 use crate::proto::{Reply, ServerCall};
+use crate::text::cut;
 use crate::wire::{Capabilities, EncodedFrame, RefusalReason, TRACEPARENT};
 
 /// A handler at work for a call.
@@ -80,7 +81,7 @@ impl Job {
     /// own. Gives the time after that, if it ran here, where it is `now` before.
     pub(super) fn run(self, request: Request, now: Instant, wakes: &mut Wakes) -> Option<Instant> {
         let span = self.span(&request);
-        if self.handler.kind != Kind::Single || !self.handler.pace.is_quick() {
+        if self.handler.kind != Kind::Single || !self.handler.pace.is_quick() || is_large(&request) {
             self.spawn(span, Rest::All(request));
             return None;
         }
@@ -101,6 +102,7 @@ impl Job {
     /// The first poll, which begins now. Gives when it has ended. The handler's own function runs in it as well: it may
     /// panic before it gives a future.
     fn begin(&self, request: Request, now: Instant, cx: &mut Context<'_>) -> (Begun, Instant) {
+        let is_large = is_large(&request);
         let begun = catch_unwind(AssertUnwindSafe(|| {
             let mut serving = match self.peer.shared.settings.middleware.is_empty() {
                 true => (self.handler.serve)(request),
@@ -112,7 +114,9 @@ impl Job {
             }
         }));
         let ended_at = Instant::now();
-        self.handler.pace.on_first_poll(ended_at.saturating_duration_since(now));
+        if !is_large {
+            self.handler.pace.on_first_poll(ended_at.saturating_duration_since(now));
+        }
         (begun.unwrap_or_else(|panic| Begun::Ended(Err(panic))), ended_at)
     }
 
@@ -274,9 +278,6 @@ pub(super) fn within(reply: Reply, bytes_max: usize) -> Reply {
             let text = format!("the answer of {} bytes is more than a message may be, {bytes_max}", payload.len());
             Reply::Failed(RefusalReason::BadAnswer, text.into())
         }
-        Reply::Failed(reason, text) if text.len() > REFUSAL_TEXT_MAX => {
-            Reply::Failed(*reason, text.get(..text.floor_char_boundary(REFUSAL_TEXT_MAX)).unwrap_or_default().into())
-        }
         Reply::Answer(_) | Reply::Nil | Reply::Error(_) | Reply::Failed(..) => reply,
     }
 }
@@ -296,12 +297,17 @@ fn panicked(panic: &(dyn Any + Send), kind: Kind) -> Reply {
         Kind::Stream(_) => format!("handler panic: {message}"),
         Kind::Single => format!("handleMessages: panic recovered: {message}"),
     };
-    Reply::Failed(RefusalReason::Panicked, text.into())
+    Reply::Failed(RefusalReason::Panicked, cut(text.into()))
+}
+
+/// Decoding it may take long, whatever the handler does then: it says nothing about that.
+fn is_large(request: &Request) -> bool {
+    request.payload.len() > QUICK_BYTES_MAX
 }
 
 fn traceparent(request: &Request) -> Option<&str> {
     request.metadata.iter().find(|(name, _)| **name == *TRACEPARENT).map(|(_, value)| &**value)
 }
 
-/// Bytes of the text of a refusal, which may be that of a panic. Fits the smallest that a message may be, 1 KiB.
-pub(super) const REFUSAL_TEXT_MAX: usize = 512;
+/// A request of more bytes is decoded in a task: as many small values in it take a millisecond and more.
+const QUICK_BYTES_MAX: usize = 256 << 10;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,7 +20,7 @@ use super::log_once::{LogOnce, Notices};
 use super::peer::Peer;
 use super::quota::Quota;
 use super::registry::Registry;
-use crate::auth::{TokenSource, TokenValidator};
+use crate::auth::{TokenSource, TokenValidator, TokensProve};
 use crate::clock::Clock;
 use crate::limits::{Limits, Timeouts};
 use crate::middleware::Layers;
@@ -36,6 +37,7 @@ pub(crate) struct Settings {
     pub(crate) timeouts: Timeouts,
     pub(crate) token_source: TokenSource,
     pub(crate) token_validator: TokenValidator,
+    pub(crate) tokens_prove: TokensProve,
     pub(crate) connector: Arc<dyn Connector>,
     pub(crate) clock: Clock,
     pub(crate) guests: Guests,
@@ -67,8 +69,9 @@ pub(crate) struct Shared {
     draining: AtomicBool,
     /// How often limits were reached, by all peers.
     pub(crate) hits: Arc<Hits>,
-    /// For the calls of all peers.
-    pub(crate) quota: Arc<Quota>,
+    /// For the calls of all peers, and of all guests.
+    quota: Arc<Quota>,
+    guest_quota: Arc<Quota>,
     /// Tasks that dial, accept and drive links.
     pub(crate) tasks: TaskTracker,
     /// Tasks that run handlers.
@@ -82,8 +85,14 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(settings: Settings) -> Self {
-        let quota = Arc::new(Quota::new(settings.limits.calls_in_total_max));
+    fn new(settings: Settings, has_peers: bool) -> Self {
+        let total = settings.limits.calls_in_total_max;
+        let of_guests = match settings.guests {
+            Guests::Allowed if has_peers => (total / SHARE_OF_GUESTS).max(1),
+            Guests::Allowed => total,
+            Guests::Refused => 0,
+        };
+        let [quota, guest_quota] = [total - of_guests, of_guests].map(|places| Arc::new(Quota::new(places)));
         Self {
             settings,
             instance: std::array::from_fn(|_| fastrand::u8(..)),
@@ -91,12 +100,18 @@ impl Shared {
             draining: AtomicBool::new(false),
             hits: Arc::default(),
             quota,
+            guest_quota,
             tasks: TaskTracker::new(),
             handlers: TaskTracker::new(),
             faults: LogOnce::default(),
             notices: Notices::default(),
             turned_away: AtomicU64::new(0),
         }
+    }
+
+    /// The places for the calls of a peer.
+    pub(crate) fn quota(&self, peer: &str) -> &Arc<Quota> {
+        if is_guest(peer) { &self.guest_quota } else { &self.quota }
     }
 
     /// No call of a peer is let in any more.
@@ -134,11 +149,12 @@ impl Drop for Guard {
 
 impl Node {
     pub(crate) fn new(settings: Settings, registry: Registry, peers: impl IntoIterator<Item = Arc<str>>) -> Self {
-        let shared = Arc::new(Shared::new(settings));
+        let mut peers = peers.into_iter().peekable();
+        let shared = Arc::new(Shared::new(settings, peers.peek().is_some()));
         let Settings { limits, timeouts, .. } = &shared.settings;
         let handshakes = Handshakes::new(limits.handshakes_max, timeouts.handshake, Arc::clone(&shared.hits));
         let handshakes = Arc::new(handshakes);
-        let peers = peers.into_iter().map(|name| {
+        let peers = peers.map(|name| {
             let peer = Peer::new(Arc::clone(&name), Arc::clone(&shared));
             (name, Arc::new(peer))
         });
@@ -191,14 +207,18 @@ impl Node {
     /// Lets running calls finish, within a limit, and ends the node. A second time it waits for the first.
     pub(crate) async fn shutdown(self: Arc<Self>) {
         let limit = self.shared.settings.timeouts.drain;
+        let runtime = Handle::current();
         if !self.shared.draining.swap(true, Ordering::Relaxed) {
             // In a task of its own, so that it goes on when the one who asked for it does not wait.
             let node = Arc::clone(&self);
-            tokio::spawn(async move { node.drain(limit).await });
+            runtime.spawn(async move { node.drain(limit).await });
         }
         self.shared.closing.cancelled().await;
-        self.shared.tasks.wait().await;
-        if timeout(limit, self.shared.handlers.wait()).await.is_err() {
+        let ended = async {
+            self.shared.tasks.wait().await;
+            self.shared.handlers.wait().await;
+        };
+        if timeout(limit, ended).await.is_err() {
             tracing::warn!(target: "grid::node", name = %self.shared.settings.name, "detached handlers still run");
         }
     }
@@ -253,3 +273,6 @@ impl Node {
         self.guests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Guests have a part of the places for calls, so that they cannot take those of the mesh.
+const SHARE_OF_GUESTS: usize = 4;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use axum::Router;
 use axum::routing::get;
 use bytes::Bytes;
-use grid::{CallError, Manager};
+use grid::{CallError, Manager, Tls};
 use grid_tests::mesh::{Place, only, quick};
 use grid_tests::raw::{Bytes as Counted, ECHO, Frame, Head, Hello, ROUTE, RawPeer, Role, dials, listen, op, within};
 use tokio::net::{TcpListener, TcpStream};
@@ -169,4 +169,31 @@ async fn bytes_over_a_router_are_counted_from_the_websocket_on() {
     let all = peer.bytes();
     let wanted = Counted { read: all.read - http.read, written: all.written - http.written };
     assert_eq!(Counted { read: stats.bytes_out, written: stats.bytes_in }, wanted);
+}
+
+/// At its own port certificates prove the names of other nodes, and on a router nothing would.
+#[tokio::test]
+async fn a_node_with_certificates_and_no_secret_takes_nobody_on_a_router_for_another_node() {
+    const SECURED: &str = "https://node:1";
+    let peers = (0..).map(|number| format!("https://peer-{number}:1"));
+    let peer = peers.into_iter().find(|peer| dials(peer, SECURED)).expect("names do not end");
+    let own = rcgen::generate_simple_self_signed(["node".to_owned()]).expect("it can be made");
+    let builder = || {
+        let tls =
+            Tls::new(own.cert.pem()).and_then(|tls| tls.identity(own.cert.pem(), own.signing_key.serialize_pem()));
+        Manager::builder(SECURED).peers([&*peer]).route(ROUTE).tls(tls.expect("they fit"))
+    };
+    let judged = builder().token_validator(|_| async { Ok(()) });
+    for (builder, rejected) in [(builder(), "a router before this node shows no certificates"), (judged, "")] {
+        let node = builder.build().expect("it can be built");
+        let listener = listen(grid_tests::raw::Window::Usual);
+        let address = listener.local_addr().expect("it is bound");
+        serve(listener, node.router());
+        let mounted = Mounted { node, peer: peer.clone(), address };
+        let (mut thief, answer) = mounted.ask(&good()).await;
+        assert_eq!(answer.status(), 101);
+        thief.send(&Hello::new(&mounted.peer).connect()).await;
+        let reason = thief.recv().await.text("RejectedReason");
+        assert!(reason.starts_with(rejected) && reason.is_empty() == rejected.is_empty(), "{reason}");
+    }
 }

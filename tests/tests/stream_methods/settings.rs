@@ -6,6 +6,7 @@ use futures_util::{FutureExt, Stream, stream};
 use grid::{CallError, Context, Describe, Inbound, MethodKind, Outbound, Windows};
 use grid_tests::memory::Network;
 use grid_tests::mesh::{only, soon};
+use tokio::task::unconstrained;
 
 use super::{collect, serving};
 
@@ -34,7 +35,7 @@ struct Filled;
 /// Sends what can be sent without waiting, and fails with how much that was.
 async fn fill(out: Outbound<u32>) -> Result<(), u32> {
     let mut sent = 0;
-    while let Some(Ok(())) = out.send(sent).now_or_never() {
+    while let Some(Ok(())) = unconstrained(out.send(sent)).now_or_never() {
         sent += 1;
     }
     Err(sent)
@@ -113,7 +114,8 @@ async fn a_handler_runs_ahead_by_its_window() {
 #[tokio::test]
 async fn a_caller_runs_ahead_by_the_window_of_the_method() {
     fn fill(out: &Outbound<u32>) -> u32 {
-        (0..).take_while(|number| matches!(out.send(*number).now_or_never(), Some(Ok(())))).count() as u32
+        (0..).take_while(|number| matches!(unconstrained(out.send(*number)).now_or_never(), Some(Ok(())))).count()
+            as u32
     }
 
     let (connection, _nodes) = serving(WindowedServer::new(Filled)).await;
