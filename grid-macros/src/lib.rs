@@ -176,7 +176,8 @@ use crate::errors::Errors;
 /// are read where they lie in the received bytes; for any other `&T` and `&[T]` a `T` or `Vec<T>` is made and lent.
 ///
 /// An argument may be added to a method that has several, and old callers still call it, if it is an `Option` or has
-/// `#[serde(default)]`. An argument of type `Context` or `&Context` is not sent: it is the context of the call.
+/// `#[serde(default)]`; with `codec = "compact"` it must be the last one, too. An argument of type `Context` or
+/// `&Context` is not sent: it is the context of the call.
 ///
 /// # Answers
 ///

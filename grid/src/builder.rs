@@ -92,7 +92,11 @@ macro_rules! common_settings {
 
         /// Gives the token with which this side introduces itself to the peer whose name it gets, in the handshake and
         /// as the bearer of the HTTP request. Asked once for each attempt to connect, whose time it takes; an attempt
-        /// whose token source panics has failed. Default: the empty token.
+        /// whose token source panics has failed. Default: a token that is signed with the secret, if there is one, else the
+        /// empty token.
+        ///
+        /// It takes the place of tokens that are signed with [`shared_secret`](Self::shared_secret): peers that have the
+        /// secret refuse a node that is given both, unless its source gives such tokens.
         pub fn token_source<F>(mut self, source: impl Fn(&str) -> F + Send + Sync + 'static) -> Self
         where
             F: Future<Output = String> + Send + 'static,

@@ -203,8 +203,8 @@ impl fmt::Debug for Connection {
 pub enum State {
     /// There is no link. Calls end with [`CallError::Disconnected`](crate::CallError::Disconnected) at once.
     ///
-    /// With the reason why the last link ended or the last attempt failed; none before the first attempt, and none on
-    /// the side that waits to be dialled.
+    /// With the reason why the last link ended or the last attempt failed; none before the first attempt and, on the
+    /// side that waits to be dialled, none before its first link.
     Disconnected(Option<LinkError>),
     /// There is a link.
     Connected,
@@ -229,10 +229,10 @@ impl State {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionStats {
-    /// Bytes read from the network, HTTP and WebSocket headers included. On a router of yours (feature `axum`) the
-    /// HTTP part is read and written by its server, and not counted here.
+    /// Bytes read from the network, HTTP and WebSocket headers included; with TLS, those inside it. On a router of yours
+    /// (feature `axum`) the HTTP part is read and written by its server, and not counted here.
     pub bytes_in: u64,
-    /// Bytes written to the network, HTTP and WebSocket headers included.
+    /// Bytes written to the network, HTTP and WebSocket headers included; with TLS, those inside it.
     pub bytes_out: u64,
     /// Messages received. One message carries one frame or many.
     pub messages_in: u64,

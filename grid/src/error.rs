@@ -192,7 +192,7 @@ impl Refusal {
         self.reason
     }
 
-    /// The remote's own text, for people.
+    /// The text, for people: the remote's, or this side's if it was this side that refused.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message

@@ -49,9 +49,9 @@
 //! # A tour
 //!
 //! **Services.** [`#[grid::service(id = N)]`](macro@service) on a trait generates `..Client`, `..Server` and constants
-//! that describe them. Methods are numbered by their place or by `#[rpc(id = K)]`; adding one at the end, or an
-//! `Option` argument, stays compatible. Arguments may borrow: the server decodes them out of the received bytes. Errors
-//! are any serde type, sent whole.
+//! that describe them. Methods are numbered by their place or by `#[rpc(id = K)]`; adding one at the end stays
+//! compatible, and so does an `Option` argument of a method that has two or more. Arguments may borrow: the server
+//! decodes them out of the received bytes. Errors are any serde type, sent whole.
 //!
 //! **Nodes.** [`Manager::builder`] takes the node's own name, a URL under which its peers know it, and theirs. Which of
 //! two nodes dials follows from their names. [`start`](ManagerBuilder::start) listens at the host and port of the name;
@@ -124,8 +124,9 @@
 //!
 //! | target | level | what | fields |
 //! |---|---|---|---|
-//! | `grid::node` | info, warn | a drain begins; it ended with calls still running | `name`, `links` |
+//! | `grid::node` | info, warn | a drain begins; calls or detached handlers still run at its end, or a peer does not take what is queued for it | `name`, `links` |
 //! | `grid::link` | info | `connected`, `disconnected`, at the start `waiting to be dialled` | `local`, `peer`, `instance`, `why` |
+//! | `grid::link` | warn | connections cannot be accepted: warned once per fault, and anew after a minute without it | `error` |
 //! | `grid::link` | warn, then debug | a peer cannot be connected: warned once per fault, however often it is tried | `local`, `peer`, `why` |
 //! | `grid::link` | warn, then debug | a connection was refused: warned once a minute for each sort of fault, with how many were not | `local`, `peer` as it calls itself, `from`, `why`, `untold` |
 //! | `grid::link` | warn | two processes go by one name: once a minute | `local`, `peer`, `untold` |
@@ -133,7 +134,7 @@
 //! | `grid::call` | debug span `call` | a call of this node | `handler`, `service`, `method`, `peer`, `mux`, `subroute` |
 //! | `grid::call` | debug span `serve` | a call that this node serves | `handler`, `peer`, `mux`, `subroute`, `traceparent` |
 //! | `grid::call` | debug | how a call failed; a refusal | `outcome`, `reason` |
-//! | `grid::call` | error | a handler panicked | `panic` |
+//! | `grid::call` | error | a handler panicked; a middleware panicked at the end of a call | `panic`; `call` |
 //! | `grid::frame` | trace, debug | each frame; what was ignored | `op`, `mux`, `seq`, `bytes` |
 //!
 //! The `mux` of the two spans of a call is the same number, which with the names of both nodes ties them together. A

@@ -55,9 +55,9 @@ pub struct Limits {
     /// limit. The excess is refused as overloaded. If the node has peers and lets guests in, a quarter of it is for guests
     /// and the rest for peers, so that guests cannot take the places of peers.
     ///
-    /// Each connection takes places for some calls at a time (at most 128, fewer if the limit is small) and gives back
-    /// what it does not use at the next ping, so that connections do not wait for each other; so a call may be refused
-    /// when that many less run.
+    /// Each connection takes places for some calls at a time (at most 64, fewer if the limit is small), so that connections
+    /// do not wait for each other, keeps up to twice as many that it does not use, and gives those back at the next ping;
+    /// so a call may be refused when that many less run for each other connection.
     pub calls_in_total_max: usize,
     /// Streams of the peer that run at the same time. Default 4,096: each holds a task and, idle, some 5 KiB. The
     /// excess is refused as overloaded.
@@ -68,13 +68,13 @@ pub struct Limits {
     ///
     /// Above half of it credits are withheld: a stream whose items are read gets one at a time, others none. What was
     /// granted before may still come. Beyond the limit an item ends its stream, refused as overloaded, if that stream holds
-    /// more than its share, which is the limit divided by the number of streams; so none ends for what others hold, and
-    /// all together hold at most twice the limit.
+    /// more than its share, which is the limit divided by the number of streams; so hardly any ends for what others hold.
+    /// Beyond twice the limit an item ends its stream whatever that holds.
     pub unread_bytes_max: usize,
     /// Bytes of metadata of one call, to be sent or taken: of names and values, and 32 for each pair. Default 8 KiB,
     /// what HTTP servers take of headers.
     pub metadata_bytes_max: usize,
-    /// Guests that are connected to the node at the same time. Default 1,024.
+    /// Guests of the node that are connected, or whose connection somebody holds. Default 1,024.
     pub guests_max: usize,
     /// Handshakes in progress on the node. Default 128: all peers of a large mesh at once. The next connection waits in
     /// the accept queue, and the oldest handshake is given up for it once it has had a fifth of
@@ -168,7 +168,7 @@ pub struct LimitHits {
     pub metadata_bytes_max: u64,
     /// Guests that were turned away; counted by the node alone.
     pub guests_max: u64,
-    /// Connections that had to wait for their handshake; counted by the node alone.
+    /// Connections that had to wait for their handshake, or that a router answered 503; counted by the node alone.
     pub handshakes_max: u64,
 }
 
@@ -183,8 +183,8 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// Between two pings. Default 10 s, as v1 has it.
     pub ping_interval: Duration,
-    /// A peer whose last pong is this long ago at a ping, and from which nothing has come since the ping before, is taken
-    /// for dead. Default 20 s, as v1 has it.
+    /// A peer whose last pong is this long ago at a ping is taken for dead, unless bytes came from it since the ping
+    /// before, or went to it while more waited. Default 20 s, as v1 has it.
     pub dead_after: Duration,
     /// Between two pings of one stream, by the side that made the call. Default 15 s, as v1 has it.
     pub stream_ping_interval: Duration,
@@ -199,8 +199,9 @@ pub struct Timeouts {
     /// Starts of connection attempts are at least this far apart, after the first one that follows a link that held.
     /// Default 1 s, as v1 has it.
     pub reconnect_min: Duration,
-    /// Starts of connection attempts are at most this far apart. Default 2 s, as v1 has it. The actual time is drawn
-    /// evenly between the two, so that many nodes do not dial in step.
+    /// Starts of connection attempts are at most this far apart, or as long as the attempt before takes, which is
+    /// [`handshake`](Self::handshake) at most. Default 2 s, as v1 has it. The actual time is drawn evenly between the two,
+    /// so that many nodes do not dial in step.
     pub reconnect_max: Duration,
     /// How long [`Manager::shutdown`](crate::Manager::shutdown) lets running calls finish. Default 10 s.
     pub drain: Duration,

@@ -74,7 +74,7 @@ pub trait Middleware: Send + Sync + 'static {
     /// # Errors
     /// An item that came ends its call: its reader gets the refusal, and so does the caller, if the reader is a
     /// handler. One that was to be sent is not, and its sender gets [`SendError::Refused`](crate::SendError::Refused);
-    /// the stream goes on.
+    /// the stream goes on. A panic is that of the task that reads or sends the item.
     fn on_item(&self, call: &CallInfo, direction: Direction, item: &[u8]) -> Result<(), Refusal> {
         Ok(())
     }

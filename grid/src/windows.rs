@@ -4,7 +4,7 @@
 ///
 /// Directions are seen from the handler. A v1 peer must be given the same numbers on both sides, as it cannot be told;
 /// between grid nodes each side announces what it takes, and the two may differ. They also send no item while 1 MiB of items
-/// above 1 KiB have not been taken, so that a stream of large ones holds little more than that.
+/// above 1 KiB have not been taken, so that a stream of large ones holds 1 MiB and one item at most.
 ///
 /// A number is a window for both directions: `Windows::from(16)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,13 +16,16 @@ pub enum RefusalReason {
     BadRequest,
     /// The handler panicked.
     Panicked,
-    /// Too many calls are in flight. Nothing was run: trying again later, or elsewhere, is safe.
+    /// A limit is reached. Of a single request, and at the opening of a stream, nothing was run: trying again later, or
+    /// elsewhere, is safe. As the end of a stream that was open: its items were not read fast enough at one of its two
+    /// ends, and its handler has run.
     Overloaded,
     /// The node is about to leave. Nothing was run: trying elsewhere is safe.
     Draining,
-    /// The handler ran, but its answer could not be encoded or is larger than a message may be.
+    /// The handler ran, but its answer could not be encoded, is larger than a message may be, or would have had to wait
+    /// beside too many bytes of others.
     BadAnswer,
-    /// The caller may not make this call. Nothing was run.
+    /// The caller may not make this call. Nothing was run, but of a stream that was open: one of its items was refused.
     Forbidden,
 }
 
