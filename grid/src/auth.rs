@@ -184,6 +184,16 @@ mod tests {
     }
 
     #[test]
+    fn a_token_from_the_future_is_as_good_as_one_from_the_past() {
+        let token = |ahead: u64| {
+            let then = UNIX_EPOCH + Duration::from_secs(1_000_000 + ahead);
+            SharedSecret::new(b"secret").token("http://a:1", "http://z:1", then)
+        };
+        assert_eq!(validate("secret", "http://a:1", &token(300), 0), Ok(()));
+        assert!(validate("secret", "http://a:1", &token(301), 0).unwrap_err().contains("from the future"));
+    }
+
+    #[test]
     fn garbage_is_refused() {
         for token in ["", "g1", "g1.5", "g1.x.00", "g1.1000000.zz", "g1.1000000.0", "g2.1000000.00", "g1.1.é"] {
             assert!(validate("secret", "http://a:1", token, 0).is_err(), "{token:?}");
