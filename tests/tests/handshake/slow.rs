@@ -1,16 +1,21 @@
-//! Peers that take their time, under virtual time, and peers that say too much.
+//! Peers that take their time, and peers that say too much. Under virtual time.
 
 use std::time::Duration;
 
-use grid::LinkError;
-use grid_tests::raw::{Head, Hello, LengthForm, ROUTE, RawPeer, Rig, Role, Side, WsFrame, connect_response, opcode};
+use grid::{LinkError, Manager};
+use grid_tests::raw::{Head, Hello, LengthForm, ROUTE, RawPeer, Role, Side, WsFrame, connect_response, opcode};
 use tokio::io::duplex;
 use tokio::time::{Instant, sleep};
 
-use crate::memory::{accepting, dial, dialling, first, shown, upgrade};
+use crate::memory::{accepting, dial, dialling, first, peer_name, shown, upgrade};
 
 const LIMIT: Duration = Duration::from_secs(5);
 const PIPE: usize = 64 << 10;
+/// A pipe in which little waits beyond what is read.
+const NARROW: usize = 1 << 10;
+/// What is read of a head, and of a handshake.
+const HEAD: usize = 16 << 10;
+const HANDSHAKE: usize = 64 << 10;
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_stops_in_the_handshake_is_dropped_in_time() {
@@ -179,48 +184,91 @@ async fn a_node_that_dials_does_not_wait_for_ever() {
     }
 }
 
-#[tokio::test]
-async fn a_huge_head_is_refused() {
-    let rig = Rig::new(Side::Accepts).await;
-    let endless = Head::upgrade(ROUTE, "node:1", "debug").with("X-Long", &"x".repeat(200_000));
-    let many = (0..200)
-        .fold(Head::upgrade(ROUTE, "node:1", "debug"), |head, number| head.with(&format!("X-Header-{number}"), "x"));
-    let no_end = b"GET /".iter().copied().chain(std::iter::repeat_n(b'x', 200_000)).collect();
-    for head in [endless.encode(), many.encode(), no_end] {
-        let mut peer = rig.script.stream().await;
-        // The node may close in the midst of it, and then its answer may be lost.
-        let _ = peer.try_send_bytes(&head).await;
-        peer.at_end().await;
+/// Sends bytes until the node takes no more. Gives how many it took, with those that wait in the pipe.
+async fn taken(peer: &mut RawPeer, bytes: &[u8]) -> usize {
+    let parts = bytes.chunks(100);
+    let mut taken = 0;
+    for part in parts {
+        if peer.try_send_bytes(part).await.is_err() {
+            break;
+        }
+        taken += part.len();
     }
-    rig.link().await.fence().await;
-    rig.finish().await;
+    taken
 }
 
-#[tokio::test]
+/// The node is well: it lets a good peer in.
+async fn assert_lets_in(node: &Manager) {
+    let mut good = dial(node, PIPE);
+    good.send_bytes(&upgrade()).await;
+    assert_eq!(good.recv_head().await.status(), 101);
+    good.send_bytes(&first(&good)).await;
+    assert_eq!(good.recv().await.text("RejectedReason"), "");
+    good.fence().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_huge_head_is_refused() {
+    let node = accepting(|builder| builder);
+    let start = Instant::now();
+    let endless = Head::upgrade(ROUTE, "node:1", "debug").with("X-Long", &"x".repeat(200_000)).encode();
+    let no_end: Vec<_> = b"GET /".iter().copied().chain(std::iter::repeat_n(b'x', 200_000)).collect();
+    for head in [endless, no_end] {
+        let mut peer = dial(&node, NARROW);
+        let taken = taken(&mut peer, &head).await;
+        assert!((HEAD..HEAD + 2 * NARROW).contains(&taken), "{taken} bytes");
+        assert_eq!(peer.recv_head().await.status(), 400);
+        peer.closed().await;
+    }
+    let many = (0..200)
+        .fold(Head::upgrade(ROUTE, "node:1", "debug"), |head, number| head.with(&format!("X-Header-{number}"), "x"));
+    let mut peer = dial(&node, PIPE);
+    peer.send_bytes(&many.encode()).await;
+    assert_eq!(peer.recv_head().await.status(), 400);
+    peer.closed().await;
+    assert_eq!(start.elapsed(), Duration::ZERO, "no time was waited for");
+    assert_lets_in(&node).await;
+}
+
+/// A peer that has its WebSocket, and is to say who it is.
+async fn upgraded(node: &Manager, pipe: usize) -> RawPeer {
+    let mut peer = dial(node, pipe);
+    peer.send_bytes(&upgrade()).await;
+    assert_eq!(peer.recv_head().await.status(), 101);
+    peer
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_huge_first_message_is_refused_before_it_is_read() {
-    let rig = Rig::new(Side::Accepts).await;
-    for claimed in [1 << 26, 1 << 40, u64::MAX] {
-        let mut peer = rig.script.websocket().await;
+    let node = accepting(|builder| builder);
+    let start = Instant::now();
+    for claimed in [HANDSHAKE as u64 + 1, 1 << 26, 1 << 40, u64::MAX] {
+        let mut peer = upgraded(&node, NARROW).await;
         let header = peer.ws(opcode::BINARY, "").header(claimed, LengthForm::Eight);
         peer.send_bytes(&header).await;
         peer.closed().await;
     }
     // One that messages may be as long as, later.
-    let mut peer = rig.script.websocket().await;
+    let mut peer = upgraded(&node, NARROW).await;
     let token = "x".repeat(1 << 20).into();
-    let first = Hello { token, ..rig.script.hello() }.connect().encode();
-    let _ = peer.try_send_bytes(&peer.ws(opcode::BINARY, first).encode(LengthForm::Shortest)).await;
+    let first = Hello { token, ..Hello::new(&peer_name(Side::Accepts)) }.connect().encode();
+    let first = peer.ws(opcode::BINARY, first).encode(LengthForm::Shortest);
+    let few = taken(&mut peer, &first).await;
+    assert!(few < 3 * NARROW, "{few} bytes");
     peer.closed().await;
     // One in fragments, and texts and pings without an end.
     for code in [opcode::BINARY, opcode::TEXT, opcode::PING] {
-        let mut peer = rig.script.websocket().await;
+        // There is room for all pongs.
+        let pipe = if code == opcode::PING { 2 * HANDSHAKE } else { NARROW };
+        let mut peer = upgraded(&node, pipe).await;
         let frame = WsFrame { fin: code != opcode::BINARY, ..peer.ws(code, [b'x'; 125]) };
         let mut bytes = frame.encode(LengthForm::Shortest);
         let more = WsFrame { opcode: if code == opcode::BINARY { opcode::CONTINUATION } else { code }, ..frame };
-        bytes.extend(more.encode(LengthForm::Shortest).repeat(2000));
-        let _ = peer.try_send_bytes(&bytes).await;
+        bytes.extend(more.encode(LengthForm::Shortest).repeat(4000));
+        let taken = taken(&mut peer, &bytes).await;
+        assert!((HANDSHAKE - NARROW..HANDSHAKE + 2 * pipe).contains(&taken), "{taken} bytes");
         while peer.try_recv_ws().await.is_some() {}
     }
-    rig.link().await.fence().await;
-    rig.finish().await;
+    assert_eq!(start.elapsed(), Duration::ZERO, "no time was waited for");
+    assert_lets_in(&node).await;
 }
