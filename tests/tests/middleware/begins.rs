@@ -223,3 +223,46 @@ async fn being_asked_about_takes_no_time_of_a_short_call() {
     let echoed = within(play.client().echo("x").timeout(Duration::from_millis(1))).await;
     assert_eq!(echoed, Ok("x, tenant -, user -".into()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_on_the_serving_side_ends_that_call_as_one_of_its_handler_would() {
+    let outer = Book::new("outer", Rules::default());
+    let at = |line| outer.beside("inner", Rules { panics_at: Some(line), ..Rules::default() });
+    let [echo, sum] = ["In Stage.echo of 2 bytes", "In Stage.sum of 0 bytes"].map(at);
+    let first = outer.clone();
+    let play = Play::new(|left| left, |right| right.middleware(first).middleware(echo).middleware(sum)).await;
+    // Of a quick handler it comes in the driver of the link.
+    for _ in 0..3 {
+        let Err(CallError::Refused(refusal)) = within(play.client().echo("x")).await else { panic!("it panics") };
+        assert_eq!(refusal.reason(), RefusalReason::Panicked);
+        assert!(refusal.message().contains("as told"), "{refusal}");
+        let told = ["outer: In Stage.echo of 2 bytes", "inner: In Stage.echo of 2 bytes"];
+        assert_eq!(outer.read(), [&told[..], &["outer: Stage.echo refused: the handler panicked"]].concat());
+    }
+    let Err(CallError::Refused(refusal)) = within(play.client().sum()).await else { panic!("it does not open") };
+    assert_eq!(refusal.reason(), RefusalReason::Panicked);
+    settle().await;
+    assert_eq!(play.probe.visits().started, 0);
+    assert_eq!(within(play.client().echo("another")).await, Ok("another, tenant -, user -".into()));
+    let stats = only(&play.right).stats();
+    assert_eq!((stats.calls_in, stats.reconnects), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_on_the_calling_side_is_one_of_the_task_that_calls() {
+    let outer = Book::new("outer", Rules::default());
+    let inner = outer.beside("inner", Rules { panics_at: Some("Out Stage.echo of 2 bytes"), ..Rules::default() });
+    let server = Book::new("server", Rules::default());
+    let (first, seen) = (outer.clone(), server.clone());
+    let play = Play::new(|left| left.middleware(first).middleware(inner), |right| right.middleware(seen)).await;
+    let call = tokio::spawn(play.client().echo("x").into_future());
+    assert!(within(call).await.expect_err("it panics").is_panic());
+    let told = ["outer: Out Stage.echo of 2 bytes", "inner: Out Stage.echo of 2 bytes"];
+    let heard = outer.read();
+    assert!(heard.len() == 3 && heard[..2] == told, "who had let it pass hears of an end: {heard:?}");
+    settle().await;
+    assert_eq!(server.read(), Vec::<String>::new(), "nothing was sent");
+    assert_eq!(within(play.client().echo("another")).await, Ok("another, tenant -, user -".into()));
+    let stats = play.connection().stats();
+    assert_eq!((stats.calls_out, stats.reconnects), (0, 0));
+}

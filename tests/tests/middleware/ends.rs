@@ -105,11 +105,14 @@ async fn streams_end_when_their_end_is_read_or_a_half_is_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_at_the_end_hurts_nobody() {
-    let caller = Book::new("caller", Rules { panics_at_end: true, ..Rules::default() });
-    let server = Book::new("server", Rules { panics_at_end: true, ..Rules::default() });
+    let caller = Book::new("caller", Rules { panics_at: Some("Stage.echo ended well"), ..Rules::default() });
+    let server = Book::new("server", Rules { panics_at: Some("Stage.echo ended well"), ..Rules::default() });
     let play = Play::with(&caller, &server).await;
     within(play.client().echo("x")).await.expect("it answers");
     within(play.client().echo("x")).await.expect("it answers again");
+    for book in [&caller, &server] {
+        assert_eq!(book.read().len(), 4, "two beginnings and two ends");
+    }
     let stats = [play.connection().stats(), only(&play.right).stats()];
     assert_eq!(stats.map(|stats| (stats.calls_out, stats.calls_in)), [(0, 0); 2]);
 }

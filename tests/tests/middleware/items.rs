@@ -92,6 +92,59 @@ async fn a_returned_stream_ends_with_the_refusal_of_its_item() {
     assert_eq!((refusal.reason(), refusal.message()), (RefusalReason::BadRequest, "server does not like 2"));
 }
 
+fn panics(name: &'static str, line: &'static str) -> Book {
+    Book::new(name, Rules { panics_at: Some(line), ..Rules::default() })
+}
+
+/// Nothing is left of any call, and the link is the first one.
+async fn assert_unharmed(play: &Play) {
+    settle().await;
+    let stats = [play.connection().stats(), only(&play.right).stats()];
+    assert_eq!(stats.map(|stats| (stats.calls_out, stats.calls_in, stats.unread_bytes)), [(0, 0, 0); 2]);
+    assert_eq!(within(play.client().echo("x")).await, Ok("x, tenant -, user -".into()));
+    assert_eq!(play.connection().stats().reconnects, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_at_an_item_that_a_handler_reads_or_sends_is_one_of_the_handler() {
+    let server = panics("server", "Stage.sum item In [7]");
+    let play = Play::with(&Book::default(), &server).await;
+    let (numbers, sum) = within(play.client().sum()).await.expect("it opens");
+    for number in [1, 7] {
+        numbers.send(number).await.expect("it is queued");
+    }
+    let Err(CallError::Refused(refusal)) = within(sum).await else { panic!("it panics") };
+    assert_eq!((refusal.reason(), refusal.message()), (RefusalReason::Panicked, "handler panic: as told"));
+    let visits = play.probe.visits();
+    assert_eq!((visits.started, visits.dropped), (1, 1), "the handler is dropped");
+    assert_eq!(server.read().last().expect("the end"), "server: Stage.sum refused: the handler panicked");
+    assert_unharmed(&play).await;
+
+    let play = Play::with(&Book::default(), &panics("server", "Stage.count item Out [2]")).await;
+    let read: Vec<_> = within(within(play.client().count(100)).await.expect("it opens").collect()).await;
+    let [Ok(0), Ok(1), Err(CallError::Refused(refusal))] = read.as_slice() else { panic!("{read:?}") };
+    assert_eq!(refusal.reason(), RefusalReason::Panicked);
+    assert_unharmed(&play).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_at_an_item_that_a_caller_reads_or_sends_is_one_of_its_task_and_cancels_the_call() {
+    let play = Play::with(&panics("caller", "Stage.sum item Out [7]"), &Book::default()).await;
+    let (numbers, sum) = within(play.client().sum()).await.expect("it opens");
+    let sending = tokio::spawn(async move { numbers.send(7).await });
+    assert!(within(sending).await.expect_err("it panics").is_panic());
+    assert_eq!(within(sum).await, Err(CallError::Cancelled));
+    assert_unharmed(&play).await;
+    let visits = play.probe.visits();
+    assert_eq!(visits.started, visits.finished + visits.dropped);
+
+    let play = Play::with(&panics("caller", "Stage.count item In [2]"), &Book::default()).await;
+    let items = within(play.client().count(100)).await.expect("it opens");
+    let reading = tokio::spawn(items.collect::<Vec<_>>());
+    assert!(within(reading).await.expect_err("it panics").is_panic());
+    assert_unharmed(&play).await;
+}
+
 /// The text of a refusal is cut, or a peer that takes small messages would end the link over it.
 #[tokio::test(start_paused = true)]
 async fn a_long_refusal_of_an_item_is_cut() {

@@ -90,7 +90,8 @@ pub(crate) struct Rules {
     pub(crate) wait: Duration,
     /// Metadata that is added to calls of this direction.
     pub(crate) add: Option<(Direction, &'static str, &'static str)>,
-    pub(crate) panics_at_end: bool,
+    /// Panics when it has written this line.
+    pub(crate) panics_at: Option<&'static str>,
 }
 
 /// Writes down what it sees. Clones write into the same book.
@@ -118,6 +119,7 @@ impl Book {
 
     fn write(&self, line: String) {
         self.lines.lock().unwrap().push(format!("{}: {line}", self.name));
+        assert!(self.rules.panics_at != Some(&*line), "as told");
     }
 }
 
@@ -155,7 +157,6 @@ impl Middleware for Book {
             Err(CallError::Refused(refusal)) => format!("{call} refused: {refusal}"),
             Err(error) => format!("{call}: {error:?}"),
         });
-        assert!(!self.rules.panics_at_end, "as told");
     }
 }
 
