@@ -3,7 +3,7 @@
 use std::future::{Future, IntoFuture};
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,14 +12,16 @@ use grid::{
     TlsError,
 };
 use grid_tests::log::Log;
-use grid_tests::memory::{Network, dials, within};
+use grid_tests::memory::{LINK_BYTES, Network, dials, within};
 use grid_tests::probe::{ECHO, echo};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex, split};
 use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tracing::Level;
 
 /// The one of the two that dials the other comes first.
@@ -44,12 +46,12 @@ impl Authority {
         Tls::new(self.0.pem()).unwrap()
     }
 
-    /// The same without a [`Tls`] of grid.
-    fn unproven(&self) -> TlsConnector {
+    /// The same without a [`Tls`] of grid, for these versions of TLS.
+    fn unproven(&self, versions: &[&'static SupportedProtocolVersion]) -> TlsConnector {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).unwrap();
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-        let config = config.with_safe_default_protocol_versions().unwrap();
+        let config = config.with_protocol_versions(versions).unwrap();
         TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
     }
 
@@ -312,11 +314,77 @@ async fn who_shows_no_certificate_cannot_go_by_the_name_of_a_node() {
     let node = node.build().expect("it starts");
     network.add(&node);
     // It speaks TLS in its connector, and shows nothing there.
-    let bare = Unproven(network.clone(), authority.unproven());
+    let bare = Unproven(network.clone(), authority.unproven(&[&TLS13]));
     let thief = who(Manager::builder(dialling)).connector(bare).peers([dialled]).build().expect("it starts");
     let why = failure(&thief).await;
     assert_eq!(why, LinkError::Rejected(format!("{dialling} must show a certificate").into()));
     assert!(connection(&node).stats().bytes_in == 0, "it was never attached");
+}
+
+/// Also where another part of the program has turned TLS 1.2 on in rustls, as these tests have.
+#[tokio::test(start_paused = true)]
+async fn who_speaks_tls_1_2_and_no_other_is_refused() {
+    let (network, authority) = (Network::default(), Authority::new());
+    let name = names()[1];
+    let _node = lone(&network, authority.host(host(name)));
+    let guest = |version| {
+        let connector = Unproven(network.clone(), authority.unproven(&[version]));
+        within(grid::connect(name).connector(connector).into_future())
+    };
+    let error = guest(&TLS12).await.expect_err("the version is an old one").to_string();
+    assert!(error.contains("ProtocolVersion"), "{error}");
+    guest(&TLS13).await.expect("it is let in");
+}
+
+/// Writes down what goes over a network.
+#[derive(Clone)]
+struct Tap(Network, Arc<Mutex<Vec<u8>>>);
+
+impl Connector for Tap {
+    fn connect<'a>(&'a self, name: &'a str) -> Pin<Box<dyn Future<Output = io::Result<BoxIo>> + Send + 'a>> {
+        Box::pin(async move {
+            let (far_read, far_write) = split(self.0.connect(name).await?);
+            let (near, tapped) = duplex(LINK_BYTES);
+            let (near_read, near_write) = split(tapped);
+            tokio::spawn(self.clone().carry(near_read, far_write));
+            tokio::spawn(self.clone().carry(far_read, near_write));
+            Ok(Box::new(near) as BoxIo)
+        })
+    }
+}
+
+impl Tap {
+    async fn carry(self, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
+        let mut bytes = vec![0; LINK_BYTES];
+        while let Ok(read @ 1..) = from.read(&mut bytes).await {
+            self.1.lock().unwrap().extend(&bytes[..read]);
+            if to.write_all(&bytes[..read]).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn has_seen(&self, text: &[u8]) -> bool {
+        self.1.lock().unwrap().windows(text.len()).any(|window| window == text)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_cannot_be_read_on_its_way() {
+    const WORDS: &[u8] = b"for your eyes only";
+    let (network, authority) = (Network::default(), Authority::new());
+    let name = names()[1];
+    let node = lone(&network, authority.host(host(name)));
+    let open = who(network.builder("http://open.example:1")).build().expect("it starts");
+    network.add(&open);
+    for (node, is_readable) in [(&node, false), (&open, true)] {
+        let tap = Tap(network.clone(), Arc::default());
+        let guest = grid::connect(node.name()).connector(tap.clone()).tls(authority.stranger());
+        let guest = within(guest.into_future()).await.expect("it is let in");
+        assert_eq!(within(guest.single(ECHO, WORDS).into_future()).await.as_deref(), Ok(WORDS));
+        assert_eq!(tap.has_seen(WORDS), is_readable, "{}", node.name());
+        assert_eq!(tap.has_seen(b"101 Switching Protocols"), is_readable, "{}", node.name());
+    }
 }
 
 #[tokio::test(start_paused = true)]
