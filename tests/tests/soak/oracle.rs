@@ -25,10 +25,6 @@ pub(crate) struct Oracle {
 }
 
 impl Oracle {
-    pub(crate) fn total(&self) -> usize {
-        self.ends.lock().unwrap().values().sum()
-    }
-
     pub(crate) fn judge(&self, plan: Plan, took: Duration, end: End) {
         let name = match end {
             End::GivenUp => "given up",
