@@ -1,4 +1,5 @@
-//! Each limit that is reached shows in the stats, of the connection and of its node. Under virtual time.
+//! Limits that are reached show in the stats, of the connection and of its node. Under virtual time. Those of merges and of
+//! unread items do where they are tested, in `bad_input` and `stream_flow`.
 
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use grid_tests::streams::scripted;
 
 /// A stream that never ends.
 const WAIT: u8 = 20;
+/// Answers with much.
+const LARGE: u8 = 21;
 
 fn serve(builder: ManagerBuilder) -> ManagerBuilder {
     Probe::default().hang(echo(builder)).stream(WAIT, Windows::responses(1), |_, _, _, _| std::future::pending())
@@ -188,7 +191,7 @@ async fn what_is_too_large_for_the_other_side_is_not_sent_to_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_that_the_caller_s_side_does_not_take() {
+async fn an_item_that_the_other_side_does_not_take_is_not_sent_to_it() {
     let (left, right) = nodes(|limits| limits.message_bytes_max = 10_000, unchanged).await;
     let back = only(&right);
     let (outbound, _inbound) =
@@ -196,6 +199,18 @@ async fn answers_that_the_caller_s_side_does_not_take() {
     let too_large = outbound.send(Bytes::from(vec![7; 9_745])).await;
     assert_eq!(too_large, Err(grid::SendError::TooLarge { size: 9_745, limit: 9_744 }));
     assert_eq!(hits(&right).message_bytes_max, 1);
+    assert_eq!(only(&left).stats().reconnects, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_the_caller_s_side_does_not_take_is_refused() {
+    let large = |builder: ManagerBuilder| builder.single(LARGE, |_, _| async { Ok(Bytes::from(vec![7; 9_745])) });
+    let small = |builder: ManagerBuilder| builder.limits(|limits| limits.message_bytes_max = 10_000);
+    let (left, right) = Network::default().pair(small, large).await;
+    let Err(CallError::Refused(refusal)) = within(only(&left).single(LARGE, "")).await else { panic!("too large") };
+    assert_eq!(refusal.reason(), RefusalReason::BadAnswer);
+    assert_eq!(refusal.message(), "the answer of 9745 bytes is more than a message may be, 10000");
+    assert_eq!((hits(&left).message_bytes_max, hits(&right).message_bytes_max), (0, 1));
     assert_eq!(only(&left).stats().reconnects, 0);
 }
 

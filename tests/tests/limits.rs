@@ -316,6 +316,7 @@ async fn answers_wait_for_room_in_the_outbox_too() {
     for call in calls {
         assert_eq!(within(call).await.expect("no panic").map(|answer| answer.len()), Ok(100_000));
     }
+    assert!(only(&scene.right).stats().limit_hits.outbox_bytes_max > 0, "some have waited");
     scene.assert_unharmed().await;
 }
 

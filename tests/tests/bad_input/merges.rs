@@ -53,11 +53,12 @@ async fn the_elements_before_a_bad_one_are_handled_and_then_the_link_ends() {
 async fn a_merge_of_more_frames_than_may_be_ends_the_link_before_any_is_handled() {
     for side in SIDES {
         let rig = Rig::new(side).await;
-        for claimed in [1025, u32::MAX] {
+        for (ended, claimed) in [1025, u32::MAX].into_iter().enumerate() {
             let mut peer = rig.link().await;
             peer.send_message(merge(claimed, &[echo(1)])).await;
             peer.closed().await;
             assert!(rig.violated().await.contains("beyond merge_frames_max"));
+            assert_eq!(rig.connection().stats().limit_hits.merge_frames_max, ended as u64 + 1);
         }
         let mut peer = rig.link().await;
         peer.send_message(merge(1024, &vec![echo(1); 1024])).await;

@@ -217,6 +217,7 @@ async fn a_message_up_to_the_limit_is_taken() {
 async fn a_larger_message_ends_the_link_before_its_bytes_have_come() {
     for side in SIDES {
         let rig = small(side).await;
+        let mut ended = 0;
         for claimed in [LIMIT as u64 + 1, 1 << 20, 1 << 32, 1 << 62, u64::MAX] {
             for code in [opcode::BINARY, opcode::TEXT] {
                 eprintln!("{side:?}: a claim of {claimed}");
@@ -225,6 +226,8 @@ async fn a_larger_message_ends_the_link_before_its_bytes_have_come() {
                 peer.send_bytes(&header).await;
                 assert_eq!(peer.try_recv_ws().await, None);
                 assert!(rig.violated().await.contains("beyond message_bytes_max"));
+                ended += 1;
+                assert_eq!(rig.connection().stats().limit_hits.message_bytes_max, ended);
             }
         }
         rig.finish().await;
@@ -242,6 +245,7 @@ async fn fragments_that_are_too_large_together_end_the_link() {
         }
         assert_eq!(peer.try_recv_ws().await, None);
         assert!(rig.violated().await.contains("beyond message_bytes_max"));
+        assert_eq!(rig.connection().stats().limit_hits.message_bytes_max, 1);
         rig.finish().await;
     }
 }

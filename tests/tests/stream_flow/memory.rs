@@ -179,6 +179,7 @@ async fn an_item_beyond_the_limit_of_a_handler_ends_its_own_stream() {
     drop((outbound, inbound));
     taps.probe.until(|visits| visits.dropped == 1).await;
     settle().await;
+    assert_eq!(only(&right).stats().limit_hits.unread_bytes_max, 1);
     assert_eq!(unread(&right), MAX, "nothing is left of it");
 
     for (name, (outbound, mut inbound)) in streams.into_iter().enumerate() {
@@ -212,6 +213,7 @@ async fn an_item_beyond_the_limit_of_a_caller_ends_its_own_stream() {
     let read = within(read_all(&mut inbound)).await;
     assert_eq!(read.items, large_items(3));
     assert_overloaded(read.error);
+    assert_eq!(only(&left).stats().limit_hits.unread_bytes_max, 1);
     assert_eq!(unread(&left), MAX, "nothing is left of it");
     assert_eq!(outbound.send(item(0)).await, Err(grid::SendError::Ended));
 
