@@ -68,29 +68,36 @@ async fn a_stream_that_nobody_reads_ends_no_other() {
     assert!(is_overloaded(error.as_ref()), "ended with {error:?}");
 }
 
-/// Each item is within the window of its stream and as large as all that may be unread. The last item of a stream
-/// counts like any other.
+/// Each item is within the window of its stream, and the share of that when it comes. The last item of a stream counts like
+/// any other.
 #[tokio::test(start_paused = true)]
 async fn what_is_unread_stays_within_twice_its_limit() {
     const MAX: usize = 64 << 10;
-    // An item counts for 64 bytes more than it has.
-    const ITEM: usize = MAX - 64;
     let (node, mut peer) = scripted(Some(CAPS_CREDITS), |node| small(node, MAX)).await;
-    let mut streams = Vec::new();
-    for number in 0..16 {
+    let (mut streams, mut held) = (Vec::new(), 0);
+    for number in 1..=16 {
+        let share = MAX / number;
         let call = only(&node).stream(ECHO, Windows::responses(1), "");
         let (halves, mux) = let_in(&mut peer, call, 0).await;
         let flags = if number % 2 == 0 { 0 } else { flag::EOF };
-        peer.send(&frame(op::MUX_SERVER_MSG, mux, 1).flags(flags).payload(vec![7; ITEM])).await;
+        // An item counts for 64 bytes more than it has.
+        let item = vec![7; share - 64];
+        peer.send(&frame(op::MUX_SERVER_MSG, mux, 1).flags(flags).payload(&*item)).await;
         settle().await;
-        assert!(unread(&node) <= 2 * MAX, "{} bytes of {} streams are unread", unread(&node), number + 1);
-        streams.push(halves);
+        let fits = held + share <= 2 * MAX;
+        held += if fits { share } else { 0 };
+        assert_eq!(unread(&node), held, "bytes of {number} streams");
+        streams.push((halves, fits.then_some(item)));
     }
-    let (_outbound, mut first) = streams.remove(0);
-    assert_eq!(within(first.next()).await, Some(Ok(Bytes::from(vec![7; ITEM]))));
-    for (_outbound, mut inbound) in streams {
-        let read = within(read_all(&mut inbound)).await;
-        assert!(read.items.is_empty() && is_overloaded(read.error.as_ref()), "ended with {:?}", read.error);
+    assert!(held > 2 * MAX - 64, "it is reached: {held}");
+    assert_eq!(streams.iter().filter(|(_, item)| item.is_some()).count(), 4);
+    for ((_outbound, mut inbound), item) in streams {
+        let Some(item) = item else {
+            let read = within(read_all(&mut inbound)).await;
+            assert!(read.items.is_empty() && is_overloaded(read.error.as_ref()), "ended with {:?}", read.error);
+            continue;
+        };
+        assert_eq!(within(inbound.next()).await, Some(Ok(Bytes::from(item))));
     }
     assert_eq!(unread(&node), 0);
 }
