@@ -1,11 +1,12 @@
 //! A node on a router with other routes.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
 use bytes::Bytes;
-use grid::{CallError, Manager, Tls};
+use grid::{CallError, Manager, ManagerBuilder, Tls};
 use grid_tests::mesh::{Place, only, quick};
 use grid_tests::raw::{Bytes as Counted, ECHO, Frame, Head, Hello, ROUTE, RawPeer, Role, dials, listen, op, within};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,9 +21,13 @@ struct Mounted {
 
 /// A node that only listens by way of a router.
 async fn mounted() -> Mounted {
+    mounted_with(|builder| builder).await
+}
+
+async fn mounted_with(change: impl FnOnce(ManagerBuilder) -> ManagerBuilder) -> Mounted {
     let peers = (0..).map(|number| format!("http://peer-{number}:1"));
     let peer = peers.into_iter().find(|peer| dials(peer, NODE)).expect("names do not end");
-    let builder = Manager::builder(NODE).peers([&*peer]).route(ROUTE);
+    let builder = change(Manager::builder(NODE).peers([&*peer]).route(ROUTE));
     let node = builder.single(10_u8, |_, payload: Bytes| async { Ok(payload) }).build().expect("it can be built");
     let app = Router::new().route("/health", get(|| async { "ok" })).merge(node.router());
     let listener = listen(grid_tests::raw::Window::Usual);
@@ -106,6 +111,28 @@ async fn a_browser_is_turned_away_by_a_router_as_well() {
     let (_, answer) = mounted.ask(&good().with("Origin", "http://node:1")).await;
     assert_eq!(answer.status(), 403);
     mounted.link().await;
+}
+
+#[tokio::test]
+async fn who_comes_when_all_handshakes_are_taken_is_told_so_by_a_router() {
+    let mounted = mounted_with(|builder| {
+        // None is given up for another one here.
+        let builder = builder.timeouts(|timeouts| timeouts.handshake = Duration::from_secs(24 * 3600));
+        builder.limits(|limits| limits.handshakes_max = 1)
+    })
+    .await;
+    let (mut first, answer) = mounted.ask(&good()).await;
+    assert_eq!(answer.status(), 101);
+    for turned_away in 1..=3 {
+        let (_, answer) = mounted.ask(&good()).await;
+        assert_eq!(answer.status(), 503);
+        let stats = mounted.node.stats();
+        assert_eq!((stats.limit_hits.handshakes_max, stats.turned_away), (turned_away, turned_away));
+    }
+    first.send(&Hello::new(&mounted.peer).connect()).await;
+    assert_eq!(first.recv().await.text("RejectedReason"), "");
+    first.fence().await;
+    mounted.link().await.fence().await;
 }
 
 #[tokio::test]
