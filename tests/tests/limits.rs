@@ -281,6 +281,7 @@ async fn clogged() -> (Scene, Vec<JoinHandle<Outcome>>) {
     settle().await;
     calls.extend((1..30).map(|number| scene.spawn(ECHO, vec![number; 1_000])));
     settle().await;
+    assert!(scene.connection().stats().limit_hits.outbox_bytes_max > 0, "some wait for room");
     (scene, calls)
 }
 
