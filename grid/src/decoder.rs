@@ -4,12 +4,15 @@
 //! peers: here everything that nests is counted, enums and options as well, and the text of an error is bounded, whatever it
 //! quotes.
 
+mod parts;
+
 use std::fmt;
 
-use serde::de::{
-    self, Deserialize, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
-};
+use serde::de::value::SeqDeserializer;
+use serde::de::{Deserializer, Error, Visitor};
 use serde::forward_to_deserialize_any;
+
+use parts::{Alone, Elements, Extension, Variant};
 
 use crate::text::bounded;
 use crate::wire::{DecodeError, Reader};
@@ -59,7 +62,7 @@ impl<'de> Decoder<'de> {
             byte @ 0x90..=0x9f => self.list(u32::from(byte & 0x0f), visitor),
             byte @ 0xa0..=0xbf => self.text(u32::from(byte & 0x1f), visitor),
             0xc0 => visitor.visit_unit(),
-            0xc1 => Err(Fault("0xc1 is no msgpack".into())),
+            marker @ 0xc1 => Err(DecodeError::Type { field: VALUE, wanted: "msgpack", marker }.into()),
             0xc2 => visitor.visit_bool(false),
             0xc3 => visitor.visit_bool(true),
             marker @ 0xc4..=0xc6 => {
@@ -67,7 +70,7 @@ impl<'de> Decoder<'de> {
                 let bytes = reader.take(VALUE, len)?;
                 match bin {
                     Bin::Bytes => visitor.visit_borrowed_bytes(bytes),
-                    Bin::Numbers => visitor.visit_seq(de::value::SeqDeserializer::new(bytes.iter().copied())),
+                    Bin::Numbers => visitor.visit_seq(SeqDeserializer::new(bytes.iter().copied())),
                 }
             }
             marker @ (0xc7..=0xc9 | 0xd4..=0xd8) => self.extension(marker, visitor),
@@ -247,162 +250,13 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     }
 }
 
-/// What is left of a list, or of a map.
-struct Elements<'a, 'de> {
-    decoder: &'a mut Decoder<'de>,
-    left: u32,
-}
-
-impl<'de> Elements<'_, 'de> {
-    fn next<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
-        let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
-        self.left = left;
-        seed.deserialize(&mut *self.decoder).map(Some)
-    }
-
-    fn all_are_read<T>(&self, len: u32, value: T) -> Result<T, Fault> {
-        match self.left {
-            0 => Ok(value),
-            left => Err(Fault(bounded(format_args!("{len} elements are {left} too many")))),
-        }
-    }
-}
-
-impl<'de> SeqAccess<'de> for Elements<'_, 'de> {
-    type Error = Fault;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
-        self.next(seed)
-    }
-
-    /// A claim: serde takes little memory for it.
-    fn size_hint(&self) -> Option<usize> {
-        usize::try_from(self.left).ok()
-    }
-}
-
-impl<'de> MapAccess<'de> for Elements<'_, 'de> {
-    type Error = Fault;
-
-    fn next_key_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
-        self.next(seed)
-    }
-
-    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Fault> {
-        seed.deserialize(&mut *self.decoder)
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        usize::try_from(self.left).ok()
-    }
-}
-
-/// A variant that holds nothing.
-struct Alone<'a, 'de>(&'a mut Decoder<'de>);
-
-impl<'de> EnumAccess<'de> for Alone<'_, 'de> {
-    type Error = Fault;
-    type Variant = Self;
-
-    fn variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<(T::Value, Self), Fault> {
-        Ok((seed.deserialize(&mut *self.0)?, self))
-    }
-}
-
-impl<'de> VariantAccess<'de> for Alone<'_, 'de> {
-    type Error = Fault;
-
-    fn unit_variant(self) -> Result<(), Fault> {
-        Ok(())
-    }
-
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, _: T) -> Result<T::Value, Fault> {
-        Err(holds_nothing())
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Fault> {
-        Err(holds_nothing())
-    }
-
-    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], _: V) -> Result<V::Value, Fault> {
-        Err(holds_nothing())
-    }
-}
-
-fn holds_nothing() -> Fault {
-    Fault("the variant lacks what it should hold".into())
-}
-
-/// A variant, and then what it holds.
-struct Variant<'a, 'de>(&'a mut Decoder<'de>);
-
-impl<'de> EnumAccess<'de> for Variant<'_, 'de> {
-    type Error = Fault;
-    type Variant = Self;
-
-    fn variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<(T::Value, Self), Fault> {
-        Ok((seed.deserialize(&mut *self.0)?, self))
-    }
-}
-
-impl<'de> VariantAccess<'de> for Variant<'_, 'de> {
-    type Error = Fault;
-
-    fn unit_variant(self) -> Result<(), Fault> {
-        <()>::deserialize(self.0)
-    }
-
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
-        seed.deserialize(self.0)
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {
-        self.0.value(visitor, Bin::Numbers)
-    }
-
-    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Fault> {
-        self.0.value(visitor, Bin::Numbers)
-    }
-}
-
-/// The type of an extension and its bytes, as a list of two.
-struct Extension<'de> {
-    kind: Option<i8>,
-    bytes: Option<&'de [u8]>,
-}
-
-impl<'de> SeqAccess<'de> for Extension<'de> {
-    type Error = Fault;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
-        if let Some(kind) = self.kind.take() {
-            return seed.deserialize(de::value::I8Deserializer::new(kind)).map(Some);
-        }
-        let bytes = self.bytes.take().map(de::value::BorrowedBytesDeserializer::new);
-        bytes.map(|bytes| seed.deserialize(bytes)).transpose()
-    }
-}
-
-impl<'de> Deserializer<'de> for Extension<'de> {
-    type Error = Fault;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        visitor.visit_seq(self)
-    }
-
-    forward_to_deserialize_any! {
-        bool u8 u16 u32 u64 u128 i8 i16 i32 i64 i128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
-    }
-}
-
 impl From<DecodeError> for Fault {
     fn from(error: DecodeError) -> Self {
         Self(bounded(error))
     }
 }
 
-impl de::Error for Fault {
+impl Error for Fault {
     fn custom<T: fmt::Display>(text: T) -> Self {
         Self(bounded(text))
     }
@@ -427,5 +281,4 @@ const EXTENSION: &str = "_ExtStruct";
 const VALUE: &str = "a value";
 
 #[cfg(test)]
-#[path = "decoder_tests.rs"]
 mod tests;

@@ -25,9 +25,13 @@ pub fn frame(bytes: &[u8]) {
         let covered = message.len().checked_sub(4).and_then(|len| message.get(..len)).expect("there is a checksum");
         assert_eq!(with_checksum(covered), message, "a wrong checksum is taken for a right one");
     }
-    let pairs = decoded.trailer.as_ref().map_or(0, |trailer| trailer.metadata.len());
-    assert!(pairs <= PAIRS_MAX, "{pairs} pairs of metadata");
     assert!(decoded.trailer.is_none() || capabilities.contains(Capabilities::TRAILER));
+    if let Some(trailer) = &decoded.trailer {
+        let within = Frame::decode_within(&message, capabilities, METADATA_BYTES_MAX).expect("it is the same frame");
+        let within = within.trailer.expect("it has a trailer");
+        assert_eq!(within.metadata_bytes(), trailer.metadata_bytes(), "what is not kept is counted");
+        assert!(within.metadata_bytes() - within.unkept_bytes <= METADATA_BYTES_MAX, "more is kept than may be");
+    }
     comes_back(&decoded, &message, capabilities);
 }
 
@@ -64,6 +68,6 @@ pub(super) fn with_checksum(message: &[u8]) -> Vec<u8> {
     [message, &[a, b, c, d]].concat()
 }
 
-/// Those of a map, and a trace context.
-const PAIRS_MAX: usize = 4096 + 1;
+/// Two small pairs.
+const METADATA_BYTES_MAX: usize = 80;
 const CHECKSUM: u8 = 0x80;

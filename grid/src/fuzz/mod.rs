@@ -16,6 +16,7 @@ mod merge;
 mod replay;
 mod streams;
 mod upgrade;
+pub(crate) mod value;
 mod way;
 mod websocket;
 
@@ -27,4 +28,5 @@ pub use hostile::hostile;
 pub use merge::merge;
 pub use streams::streams;
 pub use upgrade::upgrade;
+pub use value::value;
 pub use websocket::websocket;

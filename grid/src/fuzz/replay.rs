@@ -36,6 +36,7 @@ replays! {
     an_end_of_a_stream_keeps_its_account_whatever_comes: hostile,
     merges_of_the_corpus_are_taken_apart: merge,
     both_ends_of_a_stream_agree: streams,
+    values_of_the_corpus_are_read_as_rmp_serde_reads_them: value,
     heads_of_the_corpus_are_answered_as_one_or_in_pieces: upgrade,
     websocket_frames_of_the_corpus_come_as_one_or_in_pieces: websocket,
 }

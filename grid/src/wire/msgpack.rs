@@ -174,7 +174,8 @@ impl<'a> Reader<'a> {
         while left > 0 {
             left -= 1;
             let (bytes, elements): (u32, u64) = match self.byte(field)? {
-                0x00..=0x7f | 0xc0..=0xc3 | 0xe0..=0xff => (0, 0),
+                0x00..=0x7f | 0xc0 | 0xc2 | 0xc3 | 0xe0..=0xff => (0, 0),
+                marker @ 0xc1 => return Err(DecodeError::Type { field, wanted: "msgpack", marker }),
                 marker @ 0x80..=0x8f => (0, 2 * u64::from(marker & 0x0f)),
                 marker @ 0x90..=0x9f => (0, u64::from(marker & 0x0f)),
                 marker @ 0xa0..=0xbf => (u32::from(marker & 0x1f), 0),
