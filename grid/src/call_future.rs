@@ -339,13 +339,7 @@ impl Waiting {
             }
             Slot::Stream(stream) => match ready!(stream.poll_opened(cx)) {
                 Ok(()) => Reached::Opened(Arc::clone(stream)),
-                Err(Over::Because(ended)) => {
-                    // It may have passed before the opening was queued, when there was nobody to be told.
-                    if matches!((&ended, self.request), (Ended::Deadline, Request::Sent(_))) {
-                        stream.send_disconnect(&self.link);
-                    }
-                    Reached::Ended(ended)
-                }
+                Err(Over::Because(ended)) => Reached::Ended(ended),
                 Err(Over::Finished) => unreachable!("a stream that finished was opened"),
             },
             Slot::Vacated => panic!("a call was polled after its end"),

@@ -270,7 +270,8 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// How deep lists, maps and variants may nest. Each level costs some hundred bytes of stack, of 2 MiB that a thread has.
+/// How deep lists, maps and variants may nest. Each level costs some hundred bytes of stack, and some thousand in a debug
+/// build, of 2 MiB that a thread has.
 const DEPTH_MAX: usize = 128;
 /// An option, or a struct around one value, takes a step. Those nest with their types, unless a type holds itself.
 const STEPS_OF_A_LEVEL: usize = 4;

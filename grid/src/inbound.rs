@@ -63,7 +63,8 @@ impl<T, E> Inbound<T, E> {
     /// How the call ended, if not well.
     ///
     /// # Cancel safety
-    /// Dropped before its end, it has taken nothing.
+    /// Dropped before its end, it has taken nothing. It lets other tasks run now and then, so that one poll of it may not
+    /// do, though an item is there.
     pub async fn next(&mut self) -> Option<Result<T, CallError<E>>> {
         poll_fn(|cx| self.poll_item(cx)).await
     }

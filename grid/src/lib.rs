@@ -126,7 +126,6 @@
 //! |---|---|---|---|
 //! | `grid::node` | info, warn | a drain begins; calls or detached handlers still run at its end, or a peer does not take what is queued for it | `name`, `links` |
 //! | `grid::link` | info | `connected`, `disconnected`, at the start `waiting to be dialled` | `local`, `peer`, `instance`, `why` |
-//! | `grid::link` | error | what drives a link panicked: it ends, and the peer is dialled again | `local`, `peer` |
 //! | `grid::link` | warn | connections cannot be accepted: warned once per fault, and anew after a minute without it | `error` |
 //! | `grid::link` | warn, then debug | a peer cannot be connected: warned once per fault, however often it is tried | `local`, `peer`, `why` |
 //! | `grid::link` | warn, then debug | a connection was refused: warned once a minute for each sort of fault, with how many were not | `local`, `peer` as it calls itself, `from`, `why`, `untold` |

@@ -77,7 +77,8 @@ fn by_the_rules(mut bytes: &[u8], masks: Masks, max: usize) -> (Vec<Received>, b
         };
         let start = usize::try_from(cursor.position()).expect("it is in memory");
         let is_control = matches!(header.opcode, OpCode::Control(_));
-        let limit = if is_control { CONTROL_MAX } else { max };
+        let before = if let Begun::Binary(before) = &begun { before.len() } else { 0 };
+        let limit = if is_control { CONTROL_MAX } else { max - before };
         let is_continuation = header.opcode == OpCode::Data(Data::Continue);
         let fits = is_control || is_continuation != matches!(begun, Begun::Nothing);
         let is_reserved =
@@ -96,9 +97,7 @@ fn by_the_rules(mut bytes: &[u8], masks: Masks, max: usize) -> (Vec<Received>, b
         let mask = header.mask.unwrap_or_default();
         let payload: Vec<u8> = payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
         bytes = bytes.get(end..).unwrap_or_default();
-        let before = if let Begun::Binary(before) = &begun { before.len() } else { 0 };
-        let is_too_long = is_continuation && before + payload.len() > max && matches!(begun, Begun::Binary(_));
-        if !fits || is_reserved || is_too_long {
+        if !fits || is_reserved {
             return (came, true);
         }
         came.push(match header.opcode {

@@ -1,6 +1,6 @@
 //! Connecting to a peer, again and again.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,8 +58,10 @@ pub(crate) async fn keep_connected(first: Attached, mesh: Arc<Mesh>) {
 /// A panic ends a link, and not the dialling: it may be that of a byte stream, of a subscriber of the log, of a waker.
 async fn guarded(peer: &Peer, link: impl Future<Output = ()>) {
     if AssertUnwindSafe(link).catch_unwind().await.is_err() {
-        let local = &peer.shared.settings.name;
-        tracing::error!(target: "grid::link", %local, peer = %peer.name, "what drives a link panicked");
+        let problem = "something below the link panicked".into();
+        let why = LinkError::Unreachable { peer: Arc::clone(&peer.name), problem };
+        // It may be the subscriber that panics, and again at this.
+        let _told_or_not = catch_unwind(AssertUnwindSafe(|| failed(peer, &why)));
     }
 }
 
@@ -95,13 +97,15 @@ pub(crate) struct Attached {
 
 impl Attached {
     pub(crate) fn new(peer: Arc<Peer>, driver: Driver) -> Self {
-        let link = driver.link();
+        // First, so that a panic of who is told of the link ends it.
+        let this = Self { link: driver.link(), peer, driver: Some(driver) };
+        let Self { peer, link, .. } = &this;
         peer.shared.faults.forget(&peer.name);
-        peer.attach(&link);
+        peer.attach(link);
         let local = &peer.shared.settings.name;
         let instance = format!("{:032x}", u128::from_be_bytes(link.instance));
         tracing::info!(target: "grid::link", %local, peer = %peer.name, instance, "connected");
-        Self { peer, link, driver: Some(driver) }
+        this
     }
 
     /// Drives the link to its end.
@@ -120,8 +124,11 @@ impl Drop for Attached {
         };
         let why = self.link.close(why);
         self.peer.detach(&self.link, why);
-        let local = &self.peer.shared.settings.name;
-        tracing::info!(target: "grid::link", %local, peer = %self.peer.name, why = %shown(why), "disconnected");
+        // A subscriber that panics twice at once would end the process.
+        if !std::thread::panicking() {
+            let local = &self.peer.shared.settings.name;
+            tracing::info!(target: "grid::link", %local, peer = %self.peer.name, why = %shown(why), "disconnected");
+        }
     }
 }
 

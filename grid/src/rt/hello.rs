@@ -132,7 +132,8 @@ fn proven<'a>(name: &'a str, shown: &Shown, settings: &Settings) -> Result<Cow<'
         (None, Shown::NoTls)
             if secure::is_secured(name) && proves_names(settings) && settings.tokens_prove == TokensProve::Nothing =>
         {
-            Err("a router before this node shows no certificates, and it has no secret and no validator".to_owned())
+            Err("this node has neither a secret nor a validator, and a router before it shows no certificates"
+                .to_owned())
         }
         (_, Shown::NoTls | Shown::NoCertificate) => Ok(name.into()),
     }

@@ -81,9 +81,9 @@ pub(crate) use pace::Pace;
 pub(crate) use peer::{LinkState, Peer};
 pub use registry::{Answer, Failure, Serving};
 pub(crate) use registry::{Handler, Kind, Registry, Request};
-pub(crate) use serve_stream::{DEADLINE_GRACE, refuse as refuse_stream};
+pub(crate) use serve_stream::refuse as refuse_stream;
 pub use socket::{BoxIo, Io};
-pub(crate) use stream::{Next, Stream};
+pub(crate) use stream::{DEADLINE_GRACE, Next, Stream};
 pub(crate) use stream_out::{NotSent, StreamEnded};
 pub(crate) use table::{Cancelled, NoSlot};
 #[cfg(feature = "axum")]

@@ -85,10 +85,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn new(settings: Settings, has_peers: bool) -> Self {
+    fn new(settings: Settings, peers: usize) -> Self {
         let total = settings.limits.calls_in_total_max;
         let of_guests = match settings.guests {
-            Guests::Allowed if has_peers => (total / SHARE_OF_GUESTS).max(1),
+            Guests::Allowed if peers > 0 => (total / SHARE_OF_GUESTS).max(1).min(total - 1),
             Guests::Allowed => total,
             Guests::Refused => 0,
         };
@@ -149,12 +149,12 @@ impl Drop for Guard {
 
 impl Node {
     pub(crate) fn new(settings: Settings, registry: Registry, peers: impl IntoIterator<Item = Arc<str>>) -> Self {
-        let mut peers = peers.into_iter().peekable();
-        let shared = Arc::new(Shared::new(settings, peers.peek().is_some()));
+        let names: Vec<_> = peers.into_iter().collect();
+        let shared = Arc::new(Shared::new(settings, names.len()));
         let Settings { limits, timeouts, .. } = &shared.settings;
         let handshakes = Handshakes::new(limits.handshakes_max, timeouts.handshake, Arc::clone(&shared.hits));
         let handshakes = Arc::new(handshakes);
-        let peers = peers.map(|name| {
+        let peers = names.into_iter().map(|name| {
             let peer = Peer::new(Arc::clone(&name), Arc::clone(&shared));
             (name, Arc::new(peer))
         });
@@ -207,6 +207,7 @@ impl Node {
     /// Lets running calls finish, within a limit, and ends the node. A second time it waits for the first.
     pub(crate) async fn shutdown(self: Arc<Self>) {
         let limit = self.shared.settings.timeouts.drain;
+        // Before anything else, as it panics outside of a runtime.
         let runtime = Handle::current();
         if !self.shared.draining.swap(true, Ordering::Relaxed) {
             // In a task of its own, so that it goes on when the one who asked for it does not wait.
@@ -214,11 +215,10 @@ impl Node {
             runtime.spawn(async move { node.drain(limit).await });
         }
         self.shared.closing.cancelled().await;
-        let ended = async {
-            self.shared.tasks.wait().await;
-            self.shared.handlers.wait().await;
-        };
-        if timeout(limit, ended).await.is_err() {
+        if timeout(limit.max(TASKS_END), self.shared.tasks.wait()).await.is_err() {
+            tracing::warn!(target: "grid::node", name = %self.shared.settings.name, "a handler blocks a link");
+        }
+        if timeout(limit, self.shared.handlers.wait()).await.is_err() {
             tracing::warn!(target: "grid::node", name = %self.shared.settings.name, "detached handlers still run");
         }
     }
@@ -276,3 +276,5 @@ impl Node {
 
 /// Guests have a part of the places for calls, so that they cannot take those of the mesh.
 const SHARE_OF_GUESTS: usize = 4;
+/// Tasks of a node that ends take a moment, unless a handler blocks one of them.
+const TASKS_END: Duration = Duration::from_secs(1);

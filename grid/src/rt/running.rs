@@ -27,7 +27,7 @@ pub(crate) struct Running {
     max: usize,
     bytes_max: usize,
     streams_max: usize,
-    /// For the calls of all peers.
+    /// For the calls of all peers, or of all guests.
     quota: Arc<Quota>,
     /// Of the peer: what goes on of its earlier links.
     counts: Arc<Counts>,

@@ -1,7 +1,5 @@
 //! Serving the streams of the peer: their opening, their frames, their ends.
 
-use std::time::Duration;
-
 use tokio::time::{Instant, timeout_at};
 
 use super::ended::Ended;
@@ -11,7 +9,7 @@ use super::message::Message;
 use super::node::Settings;
 use super::opening::Opening;
 use super::running::Admission;
-use super::stream::{Stream, Verdict};
+use super::stream::{DEADLINE_GRACE, Stream, Verdict};
 use super::stream_out::StreamEnded;
 use super::wakes::Wakes;
 use crate::proto::{Moved, PulseBeat, Reply, ServerCall};
@@ -152,7 +150,3 @@ pub(super) fn on_tick(link: &Link, now: std::time::Instant, moved: Moved) {
         }
     }
 }
-
-/// Two ends of a stream that act on one deadline are at most about this far apart: the time that the request travelled, less
-/// that of what was said at its end.
-pub(crate) const DEADLINE_GRACE: Duration = Duration::from_millis(10);

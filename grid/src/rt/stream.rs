@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -14,9 +15,8 @@ use super::link::Link;
 use super::message::Message;
 use super::opening::Opening;
 use super::outbox::Queued;
-use super::serve_stream::DEADLINE_GRACE;
 use super::sync::{AtomicWaker, Mutex, MutexGuard, Semaphore};
-use super::wakes::Wakes;
+use super::wakes::{Wakes, whatever_happens};
 use crate::error::Refusal;
 use crate::limits::Timeouts;
 use crate::proto::{
@@ -243,9 +243,9 @@ impl Stream {
 
     /// Lets senders and the reader know that the call has ended.
     fn tell_over(&self) {
-        self.credits.close();
-        self.changed.notify_waiters();
-        self.readable.wake();
+        whatever_happens(|| self.credits.close());
+        whatever_happens(|| self.changed.notify_waiters());
+        whatever_happens(|| self.readable.wake());
     }
 
     /// The opening is queued. Until then the remote is told nothing.
@@ -383,3 +383,7 @@ impl Drop for Stream {
         self.inflow.leave();
     }
 }
+
+/// Two ends of a stream that act on one deadline are at most about this far apart: the time that the request travelled, less
+/// that of what was said at its end.
+pub(crate) const DEADLINE_GRACE: Duration = Duration::from_millis(10);

@@ -15,7 +15,7 @@ use super::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering, thread_n
 use super::wakes::{Wakes, wake_all};
 use crate::error::LinkError;
 use crate::proto::outcome;
-use crate::wire::{Capabilities, Frame};
+use crate::wire::{Capabilities, Frame, Op};
 
 /// Slots of waiting calls, in shards. A mux id names its slot, so that an answer finds its call by an index:
 ///
@@ -276,6 +276,9 @@ impl Table {
     /// `wakes`.
     pub(crate) fn on_frame(&self, frame: &Frame<'_>, message: &Message, peer: Capabilities, wakes: &mut Wakes) -> Met {
         let Some((shard, index, wanted)) = self.place(frame.head.mux) else { return Met::Nobody };
+        let ended = || outcome(frame).map(|outcome| Ended::from_outcome(outcome, |payload| message.keep(payload)));
+        let is_large = frame.head.op == Op::Response && frame.payload.len() > LOCKED_COPY_MAX;
+        let large = if is_large { ended() } else { None };
         let mut slots = self.lock(shard);
         let Some(slot) = slots.slots.get_mut(index) else { return Met::Nobody };
         match slot {
@@ -288,8 +291,7 @@ impl Table {
             }
             Slot::Waiting { .. } | Slot::Stream { .. } | Slot::Ended(_) | Slot::Vacant => return Met::Nobody,
         }
-        if let Some(outcome) = outcome(frame) {
-            let ended = Ended::from_outcome(outcome, |payload| message.keep(payload));
+        if let Some(ended) = large.or_else(ended) {
             let slot = std::mem::replace(slot, Slot::Ended(ended));
             drop(slots);
             if let Slot::Waiting { waker, .. } = slot {
@@ -374,6 +376,8 @@ impl fmt::Debug for Table {
 /// Bits of a mux id that name a slot: 2^20 calls, which is the most that `Limits::calls_out_max` can be, in any of 16
 /// shards.
 const PLACE_BITS: u32 = 24;
+/// An answer of more bytes is copied before the lock is taken, on which callers wait.
+const LOCKED_COPY_MAX: usize = 4 << 10;
 const SHARDS_MAX: usize = 16;
 /// Calls that a shard claims at once: few beside the default limit, many beside one.
 const CLAIM: usize = 64;

@@ -32,9 +32,12 @@ impl Drop for Wakes {
 
 /// Wakes each, also if a waker of an executor of somebody's own panics: the others would sleep for ever.
 pub(super) fn wake_all(wakers: impl Iterator<Item = Waker>) {
-    for waker in wakers {
-        let _woken_or_not = catch_unwind(AssertUnwindSafe(|| waker.wake()));
-    }
+    wakers.for_each(|waker| whatever_happens(|| waker.wake()));
+}
+
+/// The same of what wakes by itself.
+pub(super) fn whatever_happens(wake: impl FnOnce()) {
+    let _woken_or_not = catch_unwind(AssertUnwindSafe(wake));
 }
 
 /// Those that wait for the end of a turn at most: 4 KiB of them. As many have enough to send for a write.

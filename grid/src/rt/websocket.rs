@@ -52,8 +52,8 @@ pub(crate) struct Inbox {
     read_bytes: usize,
     /// The longest frame that came whole since memory was last given back.
     longest: usize,
-    /// The memory of earlier reads. Once all messages of it are dropped it is used again.
-    retired: VecDeque<BytesMut>,
+    /// The memory of earlier reads, with its size. Once all messages of it are dropped it is used again.
+    retired: VecDeque<(BytesMut, usize)>,
 }
 
 /// The beginning of a message that comes in several frames.
@@ -132,26 +132,30 @@ impl Inbox {
             self.memory = self.memory.max(self.bytes.capacity());
             return;
         }
-        let mut fresh = self.take_memory(come + least.max(missing.min(come)).max(self.read_bytes));
-        self.memory = fresh.capacity();
+        let (mut fresh, size) = self.take_memory(come + least.max(missing.min(come)).max(self.read_bytes));
         fresh.extend_from_slice(&self.bytes);
         let mut full = std::mem::replace(&mut self.bytes, fresh);
+        let full_size = std::mem::replace(&mut self.memory, size);
         full.clear();
-        if full.capacity() <= RETIRED_BYTES_MAX {
+        if full_size <= RETIRED_BYTES_MAX {
             self.retired.truncate(RETIRED_MAX - 1);
-            self.retired.push_front(full);
+            self.retired.push_front((full, full_size));
         }
     }
 
-    /// Memory of at least this size.
-    fn take_memory(&mut self, bytes: usize) -> BytesMut {
-        let free = self.retired.iter_mut().position(|retired| retired.try_reclaim(bytes));
-        free.and_then(|place| self.retired.remove(place)).unwrap_or_else(|| BytesMut::with_capacity(bytes))
+    /// Room for so many bytes, and the size of the memory that it is in: what was left of earlier reads may be its end alone.
+    fn take_memory(&mut self, bytes: usize) -> (BytesMut, usize) {
+        let free = self.retired.iter_mut().position(|(retired, _)| retired.try_reclaim(bytes));
+        free.and_then(|place| self.retired.remove(place)).unwrap_or_else(|| {
+            let fresh = BytesMut::with_capacity(bytes);
+            let size = fresh.capacity();
+            (fresh, size)
+        })
     }
 
     /// A read has taken so much, and there was room for so much: the more comes, the more is read at once.
     pub(crate) fn on_read(&mut self, bytes: usize, room: usize) {
-        if bytes == room {
+        if bytes == room && room >= self.read_bytes / WORTH_A_READ {
             self.read_bytes = (2 * self.read_bytes).min(READ_BYTES_MAX);
         }
     }

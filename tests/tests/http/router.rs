@@ -211,7 +211,7 @@ async fn a_node_with_certificates_and_no_secret_takes_nobody_on_a_router_for_ano
         Manager::builder(SECURED).peers([&*peer]).route(ROUTE).tls(tls.expect("they fit"))
     };
     let judged = builder().token_validator(|_| async { Ok(()) });
-    for (builder, rejected) in [(builder(), "a router before this node shows no certificates"), (judged, "")] {
+    for (builder, rejected) in [(builder(), "this node has neither a secret nor a validator"), (judged, "")] {
         let node = builder.build().expect("it can be built");
         let listener = listen(grid_tests::raw::Window::Usual);
         let address = listener.local_addr().expect("it is bound");
