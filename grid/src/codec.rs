@@ -15,17 +15,21 @@ use crate::arguments::{AsBytes, FromBytes};
 use crate::decoder::Decoder;
 use crate::description::Codec;
 use crate::error::{CodecError, RemoteError};
-use crate::spare::{self, Growing};
+use crate::spare::{self, Depth, Growing};
 use crate::wire::{PayloadBuf, is_one_value};
 
 /// Appends an encoded value.
 pub(crate) fn encode(codec: Codec, value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) -> Result<(), CodecError> {
-    let serializer = Serializer::new(Growing(out)).with_bytes(BytesMode::ForceIterables);
+    let mut growing = Growing::new(out);
+    let serializer = Serializer::new(&mut growing).with_bytes(BytesMode::ForceIterables);
     let encoded = match codec {
         Codec::Named => value.serialize(&mut serializer.with_struct_map()),
         Codec::Compact => value.serialize(&mut { serializer }),
     };
-    encoded.map_err(CodecError::new)
+    encoded.map_err(|error| match growing.depth {
+        Depth::TooGreat => CodecError::new("the value nests too deep"),
+        Depth::Usual => CodecError::new(error),
+    })
 }
 
 /// Decodes a value that may borrow from the payload. Structs are read in either form.
@@ -144,6 +148,29 @@ mod tests {
     }
 
     #[test]
+    fn bytes_come_through_where_serde_holds_them_back_and_empty_if_they_are_marked() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind")]
+        enum Tagged {
+            Blob {
+                #[serde(with = "serde_bytes")]
+                data: Vec<u8>,
+            },
+        }
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Borrowed<'a> {
+            #[serde(with = "serde_bytes")]
+            data: &'a [u8],
+        }
+        for data in [vec![], vec![1, 2]] {
+            let borrowed = encoded(Codec::Named, &Borrowed { data: &data });
+            assert_eq!(decode::<Borrowed<'_>>(&borrowed), Ok(Borrowed { data: &data }));
+            let tagged = Tagged::Blob { data };
+            assert_eq!(decode(&encoded(Codec::Named, &tagged)), Ok(tagged));
+        }
+    }
+
+    #[test]
     fn the_typed_payloads_of_v1_are_read_and_written() {
         type Strings = BTreeMap<String, String>;
         let one: Strings = [("key".to_owned(), "value".to_owned())].into();
@@ -176,6 +203,24 @@ mod tests {
         assert_eq!(decode_fault::<Entry>(b"\x92\xa1k\xc4\x01\x01").unwrap().data, [1]);
         assert!(decode_fault::<u8>(b"boom").is_err(), "a text whose first byte is a msgpack integer");
         assert!(decode_fault::<Entry>(b"").is_err());
+    }
+
+    #[test]
+    fn a_value_that_nests_too_deep_is_an_error_and_no_stack_overflow() {
+        struct Deep(usize);
+
+        impl Serialize for Deep {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self.0 {
+                    0 => serializer.serialize_unit(),
+                    levels => serializer.serialize_newtype_variant("Deep", 0, "Deep", &Self(levels - 1)),
+                }
+            }
+        }
+
+        let encoded = |levels| encode(Codec::Named, &Deep(levels), &mut Vec::new());
+        assert_eq!(encoded(128), Ok(()));
+        assert!(encoded(1_000_000).unwrap_err().to_string().contains("nests too deep"));
     }
 
     #[test]

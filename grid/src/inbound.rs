@@ -30,8 +30,8 @@ use crate::rt::Next;
 /// An item that is not taken holds up its own stream, and nothing else.
 ///
 /// An item that cannot be decoded, or that a [`Middleware`](crate::Middleware) refuses, is an `Err`, after which a
-/// caller's stream is at its end: the call is cancelled. A handler may go on after the first of these; the second has
-/// ended its call.
+/// caller's stream is at its end: the call is cancelled. A handler may go on after an item that cannot be decoded; one that
+/// is refused has ended its call.
 ///
 /// # Cancel safety
 /// Dropping it before its end cancels the call, on the remote too; in a handler the call goes on, and the caller waits

@@ -80,7 +80,7 @@
 //! reaches the peers of its own node by [`Context::peer`], and calls its caller back by [`Context::connection`]. Calls
 //! that it makes inherit its remaining time. It must not block its thread: what does, goes into
 //! `tokio::task::spawn_blocking`, as its link, and deadlines of others, may stand still meanwhile. A handler that
-//! panics ends its own call, whose caller gets the text of the panic; the node goes on.
+//! panics ends its own call, whose caller gets the text of the panic behind words of v1; the node goes on.
 //!
 //! **Middleware.** [`ManagerBuilder::middleware`] puts a [`Middleware`] before all handlers of a node and before all
 //! calls that it makes. It sees names, caller, subroute, metadata, deadline, request, items and outcome, lets a call

@@ -24,34 +24,63 @@ pub(crate) fn payload() -> PayloadBuf {
 /// A payload of these bytes.
 pub(crate) fn payload_of(bytes: &[u8]) -> PayloadBuf {
     let mut payload = payload();
-    Growing(payload.writer()).extend(bytes);
+    Growing::new(payload.writer()).extend(bytes);
     payload
 }
 
 /// Where a payload is encoded. When it becomes large it moves into memory of its size.
+///
+/// serde encodes what is nested by recursion, and a stack that overflows ends the process. Each level writes something, so it
+/// is here that it can be seen how far the stack has grown.
 #[derive(Debug)]
-pub(crate) struct Growing<'a>(pub(crate) &'a mut Vec<u8>);
+pub(crate) struct Growing<'a> {
+    memory: &'a mut Vec<u8>,
+    /// Where the stack was when encoding began.
+    stack: usize,
+    pub(crate) depth: Depth,
+}
 
-impl Growing<'_> {
+/// How deep the value nests that is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    Usual,
+    TooGreat,
+}
+
+impl<'a> Growing<'a> {
+    pub(crate) fn new(memory: &'a mut Vec<u8>) -> Self {
+        Self { memory, stack: stack(), depth: Depth::Usual }
+    }
+
     #[inline]
     fn extend(&mut self, bytes: &[u8]) {
-        if self.0.capacity() - self.0.len() < bytes.len() {
+        if self.memory.capacity() - self.memory.len() < bytes.len() {
             self.grow(bytes.len());
         }
-        self.0.extend_from_slice(bytes);
+        self.memory.extend_from_slice(bytes);
+    }
+
+    #[inline]
+    fn write_some(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if stack().abs_diff(self.stack) > STACK_MAX {
+            self.depth = Depth::TooGreat;
+            return Err(io::ErrorKind::Other.into());
+        }
+        self.extend(bytes);
+        Ok(())
     }
 
     #[cold]
     fn grow(&mut self, more: usize) {
-        let len = self.0.len() + more + PayloadBuf::TAIL;
+        let len = self.memory.len() + more + PayloadBuf::TAIL;
         match large(len) {
             Some(mut memory) => {
                 memory.clear();
-                memory.extend_from_slice(self.0);
-                keep_memory(std::mem::replace(self.0, memory));
+                memory.extend_from_slice(self.memory);
+                keep_memory(std::mem::replace(self.memory, memory));
             }
             // With something over, so that it does for the next one, which is about as large.
-            None => self.0.reserve(more + PayloadBuf::TAIL + len / 8),
+            None => self.memory.reserve(more + PayloadBuf::TAIL + len / 8),
         }
     }
 }
@@ -59,19 +88,24 @@ impl Growing<'_> {
 impl io::Write for Growing<'_> {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.extend(bytes);
-        Ok(bytes.len())
+        self.write_some(bytes).map(|()| bytes.len())
     }
 
     #[inline]
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.extend(bytes);
-        Ok(())
+        self.write_some(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// About where the stack is.
+#[inline]
+fn stack() -> usize {
+    let here = 0_u8;
+    (&raw const here).addr()
 }
 
 /// Memory for this many bytes, and not for many more: it may wait with them.
@@ -121,6 +155,8 @@ const SMALL_PIECES_MAX: usize = 16;
 /// What a thread keeps of larger pieces, for what is about as large as they were. Systems clear memory page by page
 /// before they give it out, which takes longer than to encode into it, and allocators give such sizes back at once.
 const LARGE_BYTES_MAX: usize = 2 << 20;
+/// What encoding a value may take of the stack: a quarter of the 2 MiB that threads have, some thousand levels.
+const STACK_MAX: usize = 512 << 10;
 
 #[cfg(test)]
 mod tests {

@@ -118,7 +118,7 @@ async fn guests_do_not_take_the_places_of_peers() {
     within(connection.ready()).await.expect("it is not shut down");
     let guest = within(grid::connect(right).connector(network.clone())).await.expect("it is let in");
     let _of_the_guest = hanging(&guest, MAX / 4).await;
-    assert_eq!(overloaded(within(guest.single(ECHO, "")).await), "too many calls of all peers are in flight");
+    assert_eq!(overloaded(within(guest.single(ECHO, "")).await), "too many calls of all guests are in flight");
     let _of_the_peer = hanging(&connection, 3 * MAX / 4).await;
     assert_eq!(overloaded(within(connection.single(ECHO, "")).await), "too many calls of all peers are in flight");
     assert_eq!(node.stats().limit_hits.calls_in_total_max, 2);

@@ -12,6 +12,7 @@ use super::frame::with_checksum;
 use crate::error::LinkError;
 use crate::proto::{Outcome, Reply, ServerCall, cancellation, outcome};
 use crate::rt::{Cancelled, Ended, Met, NoSlot, Table, Wakes};
+use crate::text::bounded;
 use crate::wire::{Capabilities, Flags, Frame, Header, Op, PayloadBuf, RefusalReason, Subroute, Trailer};
 
 /// Makes calls, lets a server answer them, and lets their frames come or not, also again and to the wrong call. Each
@@ -185,7 +186,7 @@ impl Net {
             call.end = outcome(&frame).map(|outcome| match outcome {
                 Outcome::Answer(payload) => End::Answer(bytes_of(payload)),
                 Outcome::Error(payload) => End::Error(bytes_of(payload)),
-                Outcome::Refused(reason, text) => End::Refused(reason, String::from_utf8_lossy(text).into()),
+                Outcome::Refused(reason, text) => End::Refused(reason, bounded(String::from_utf8_lossy(text))),
                 Outcome::Violation(_) => End::Violation,
             });
         }

@@ -1,12 +1,10 @@
 //! How calls end.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 
 use crate::error::{LinkError, Refusal};
 use crate::proto::Outcome;
-use crate::text::TEXT_MAX;
+use crate::text::{TEXT_MAX, bounded};
 use crate::wire::RefusalReason;
 
 /// How a call ended.
@@ -43,6 +41,8 @@ impl Ended {
 }
 
 /// What a peer says of why, as far as it is kept.
-pub(super) fn refusal_text(text: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(text.get(..TEXT_MAX).unwrap_or(text))
+pub(super) fn refusal_text(text: &[u8]) -> Box<str> {
+    // No character of what is kept ends behind that.
+    let start = text.get(..TEXT_MAX + 3).unwrap_or(text);
+    bounded(String::from_utf8_lossy(start))
 }

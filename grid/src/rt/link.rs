@@ -176,7 +176,7 @@ impl Link {
 
     /// The peer is about to leave.
     pub(crate) fn on_leaving(&self, reason: &[u8]) {
-        self.draining.get_or_init(|| refusal_text(reason).into());
+        self.draining.get_or_init(|| refusal_text(reason));
     }
 
     pub(crate) fn draining(&self) -> Option<&str> {
@@ -200,7 +200,7 @@ impl Link {
     /// For tests of what a link is made of.
     pub(super) fn to_grid_node(limits: &Limits) -> Arc<Self> {
         let remote = Remote { id: [0; 16], capabilities: Capabilities::OWN, message_bytes_max: None };
-        let quota = Arc::new(Quota::new(limits.calls_in_total_max));
+        let quota = Arc::new(Quota::new(limits.calls_in_total_max, "calls of all peers"));
         Arc::new(Self::new(&remote, Flags::NONE, limits, Arc::default(), quota))
     }
 }

@@ -92,7 +92,8 @@ impl Shared {
             Guests::Allowed => total,
             Guests::Refused => 0,
         };
-        let [quota, guest_quota] = [total - of_guests, of_guests].map(|places| Arc::new(Quota::new(places)));
+        let quota = Arc::new(Quota::new(total - of_guests, "calls of all peers"));
+        let guest_quota = Arc::new(Quota::new(of_guests, "calls of all guests"));
         Self {
             settings,
             instance: std::array::from_fn(|_| fastrand::u8(..)),

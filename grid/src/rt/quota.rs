@@ -7,11 +7,13 @@ use super::sync::{AtomicUsize, Ordering};
 pub(crate) struct Quota {
     free: AtomicUsize,
     piece: usize,
+    /// Whose calls they are for.
+    pub(crate) of: &'static str,
 }
 
 impl Quota {
-    pub(crate) fn new(max: usize) -> Self {
-        Self { free: AtomicUsize::new(max), piece: (max / PIECES).clamp(1, PIECE_MAX) }
+    pub(crate) fn new(max: usize, of: &'static str) -> Self {
+        Self { free: AtomicUsize::new(max), piece: (max / PIECES).clamp(1, PIECE_MAX), of }
     }
 
     /// A piece, or what there is of one.
@@ -27,7 +29,11 @@ impl Quota {
 
     /// So many unused places a link may keep.
     pub(crate) fn spare_max(&self) -> usize {
-        2 * self.piece
+        match self.piece {
+            // Where there are few, none is kept from others.
+            1 => 0,
+            piece => 2 * piece,
+        }
     }
 }
 
@@ -42,12 +48,12 @@ mod tests {
 
     #[test]
     fn places_are_leased_in_pieces_until_there_are_none() {
-        let quota = Quota::new(PIECES * 10 + 3);
+        let quota = Quota::new(PIECES * 10 + 3, "calls");
         assert_eq!([quota.lease(), quota.lease()], [10, 10]);
         let rest: usize = std::iter::from_fn(|| Some(quota.lease()).filter(|leased| *leased > 0)).sum();
         assert_eq!(rest, PIECES * 10 + 3 - 20, "the last piece is a small one");
         quota.give_back(4);
         assert_eq!([quota.lease(), quota.lease()], [4, 0]);
-        assert_eq!(Quota::new(2).lease(), 1, "few places are leased one by one");
+        assert_eq!(Quota::new(2, "calls").lease(), 1, "few places are leased one by one");
     }
 }

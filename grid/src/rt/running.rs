@@ -233,7 +233,7 @@ impl Admission {
         link.running.has_room(&calls, bytes, kind)?;
         if calls.counted == calls.leased {
             match link.running.quota.lease() {
-                0 => return Err(NotAdmitted::Full { limit: Limit::CallsInTotal, what: "calls of all peers" }),
+                0 => return Err(NotAdmitted::Full { limit: Limit::CallsInTotal, what: link.running.quota.of }),
                 leased => calls.leased += leased,
             }
         }
@@ -305,7 +305,7 @@ impl Admission {
         let spare = calls.leased - calls.counted;
         let back = match calls.closed {
             true => spare,
-            false if spare > quota.spare_max() => spare / 2,
+            false if spare > quota.spare_max() => spare.div_ceil(2),
             false => return,
         };
         calls.leased -= back;
