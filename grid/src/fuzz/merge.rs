@@ -1,7 +1,7 @@
 //! Many frames in one message, and any bytes as such a message.
 
 use super::choices::Choices;
-use crate::wire::{Capabilities, Flags, Frame, Header, Message, Op, Pack, elements};
+use crate::wire::{Capabilities, Flags, Frame, Header, Op, Pack, Packed, elements};
 
 /// Takes any bytes apart as the elements of a merge, or packs frames into messages and takes those apart.
 pub fn merge(bytes: &[u8]) {
@@ -71,8 +71,8 @@ fn take(pack: &mut Pack, message_bytes_max: usize, came: &mut Vec<Vec<u8>>) -> b
     message.put(&mut bytes);
     assert_eq!(bytes.len(), message.encoded_len());
     match message {
-        Message::One(frame) => came.push(frame.to_vec()),
-        Message::Many { count, .. } => {
+        Packed::One(frame) => came.push(frame.to_vec()),
+        Packed::Many { count, .. } => {
             assert!((2..=51).contains(&count) && bytes.len() <= message_bytes_max.min(31 << 10), "{count}");
             let merged = Frame::decode(&bytes, Capabilities::V1).expect("a merge is a frame");
             assert_eq!((merged.head.op, merged.head.seq), (Op::Merged, count));

@@ -35,7 +35,7 @@ use crate::error::LinkError;
 use crate::limits::{Limits, Timeouts};
 use crate::proto::{Batch, End, Over};
 use crate::windows::Windows;
-use crate::wire::{Capabilities, EncodedFrame, Flags, Frame, Header, Message, Op, PayloadBuf, Trailer, elements};
+use crate::wire::{Capabilities, EncodedFrame, Flags, Frame, Header, Op, Packed, PayloadBuf, Trailer, elements};
 
 /// Each thread is taken off at most this often where it need not be.
 const PREEMPTIONS: usize = 5;
@@ -154,8 +154,8 @@ fn take(outbox: &Outbox, hand: &mut Hand) -> usize {
     while outbox.take(usize::MAX, hand) == Taken::Some {
         while let Some(message) = hand.prompt.next_message(usize::MAX) {
             frames += match message {
-                Message::One(_) => 1,
-                Message::Many { count, .. } => usize::try_from(count).expect("it is small"),
+                Packed::One(_) => 1,
+                Packed::Many { count, .. } => usize::try_from(count).expect("it is small"),
             };
         }
         frames += usize::from(hand.large.take().is_some());

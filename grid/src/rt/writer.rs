@@ -16,7 +16,7 @@ use super::socket::{Socket, closed};
 use super::websocket::{HEADER_MAX, Masks, apply_mask, put_frame, put_header};
 use crate::error::LinkError;
 use crate::spare;
-use crate::wire::{EncodedFrame, Message};
+use crate::wire::{EncodedFrame, Packed};
 
 /// Whole messages on their way to the socket. Driven by the [`Driver`](super::driver::Driver) of the link.
 ///
@@ -102,7 +102,7 @@ impl Writer {
         if let Some(mut frame) = self.hand.large.take() {
             messages += 1;
             if frame.len() <= COPIED_MAX && self.large.is_empty() {
-                put_message(Message::One(frame.as_bytes()), masks, out);
+                put_message(Packed::One(frame.as_bytes()), masks, out);
                 spare::keep(frame);
             } else {
                 let mut header = Cursor::new([0; HEADER_MAX]);
@@ -209,7 +209,7 @@ impl Writer {
 }
 
 /// One unfragmented binary WebSocket message.
-fn put_message(message: Message<'_>, masks: Masks, out: &mut Vec<u8>) {
+fn put_message(message: Packed<'_>, masks: Masks, out: &mut Vec<u8>) {
     put_frame(out, OpCode::Data(Data::Binary), masks, message.encoded_len(), |out| message.put(out));
 }
 

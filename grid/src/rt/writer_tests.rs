@@ -74,7 +74,7 @@ fn small_frames_behind_a_large_one_of_their_call_share_writes() {
     let mut expected = Vec::new();
     for number in 0..=SMALL {
         let frame = frame(number, if number == 0 { COPIED_MAX } else { 20 });
-        put_message(Message::One(frame.as_bytes()), Masks::No, &mut expected);
+        put_message(Packed::One(frame.as_bytes()), Masks::No, &mut expected);
         outbox.try_push(frame, bulk).unwrap();
     }
     let writes = writes(&outbox);

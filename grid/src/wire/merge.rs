@@ -16,7 +16,7 @@ pub(crate) struct Pack {
 
 /// One message of a [`Pack`]: a lone frame as itself, several as a merge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Message<'a> {
+pub(crate) enum Packed<'a> {
     One(&'a [u8]),
     Many { count: u32, elements: &'a [u8] },
 }
@@ -44,7 +44,7 @@ impl Pack {
     }
 
     /// The next message. `message_bytes_max` is what a message may be at all.
-    pub(crate) fn next_message(&mut self, message_bytes_max: usize) -> Option<Message<'_>> {
+    pub(crate) fn next_message(&mut self, message_bytes_max: usize) -> Option<Packed<'_>> {
         let bytes_max = message_bytes_max.min(Self::BYTES_MAX) - OUTER_LEN;
         let (first, start) = self.given;
         let lens = self.lens.get(first..)?;
@@ -60,8 +60,8 @@ impl Pack {
         self.given = (first + count, start + bytes);
         let elements = self.elements.get(start..start + bytes)?;
         Some(match u32::try_from(count) {
-            Ok(count @ 2..) => Message::Many { count, elements },
-            _ => Message::One(elements.get(bin_header_len(elements)..).unwrap_or_default()),
+            Ok(count @ 2..) => Packed::Many { count, elements },
+            _ => Packed::One(elements.get(bin_header_len(elements)..).unwrap_or_default()),
         })
     }
 
@@ -81,7 +81,7 @@ impl Pack {
     }
 }
 
-impl Message<'_> {
+impl Packed<'_> {
     /// How long the message is that [`put`](Self::put) appends.
     pub(crate) fn encoded_len(&self) -> usize {
         match self {

@@ -24,7 +24,7 @@ pub(crate) use frame::{EncodedFrame, Flags, Frame, Header, Op, PayloadBuf};
 pub use handler_id::HandlerId;
 pub(crate) use hash::{local_dials, needs_crc};
 pub(crate) use hello::{Capabilities, Connect, ConnectResponse, InstanceId, MessageBytes};
-pub(crate) use merge::{Message, Pack, elements};
+pub(crate) use merge::{Pack, Packed, elements};
 pub(crate) use msgpack::{DecodeError, Reader, is_one_value};
 pub(crate) use ping::{Ping, Pong};
 pub(crate) use refusal::MuxConnectError;
