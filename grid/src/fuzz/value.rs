@@ -87,12 +87,12 @@ pub(crate) fn agree<T: DeserializeOwned + std::fmt::Debug>(payload: &[u8]) {
     match (&ours, &theirs) {
         (Ok(ours), Ok(theirs)) => assert_eq!(format!("{ours:?}"), format!("{theirs:?}"), "{payload:02x?}"),
         (Err(_), Err(_)) => {}
-        // Its variants may nest in any depth.
-        (Err(error), Ok(_)) if is_too_deep(error) => {}
+        // Its variants may nest in any depth, and a negative number becomes a large one where there is no sign.
+        (Err(error), Ok(_)) if says(error, "deep") || says(error, "expected u128") => {}
         _ => panic!("{ours:?}, but {theirs:?}: {payload:02x?}"),
     }
 }
 
-fn is_too_deep(error: &CodecError) -> bool {
-    error.to_string().contains("deep")
+fn says(error: &CodecError, what: &str) -> bool {
+    error.to_string().contains(what)
 }
