@@ -172,10 +172,10 @@ use crate::errors::Errors;
 /// # Arguments
 ///
 /// One argument is sent as itself, several as a map by their names, and none as nothing. Any type with
-/// `#[derive(serde::Serialize, serde::Deserialize)]` will do, but for what msgpack and serde do not tell apart: byte vectors within
-/// what serde must hold back to know its type (`#[serde(tag)]` without content, `untagged`, `flatten`), and a borrowed `&[u8]` that
-/// may be empty in a struct, need `#[serde(with = "serde_bytes")]`; `codec = "compact"` has no names, so it takes no
-/// `skip_serializing_if` and no `untagged` structs. A type may borrow: `&str`, `&[u8]` and types made of such
+/// `#[derive(serde::Serialize, serde::Deserialize)]` will do, but for what msgpack and serde do not tell apart: byte
+/// vectors within what serde must hold back to know its type (`#[serde(tag)]` without content, `untagged`, `flatten`),
+/// and a borrowed `&[u8]` in a struct that may be empty, need `#[serde(with = "serde_bytes")]`; `codec = "compact"` has
+/// no names, so it takes no `skip_serializing_if` and no `untagged` structs. A type may borrow: `&str`, `&[u8]` and types made of such
 /// are read where they lie in the received bytes; for any other `&T` and `&[T]` a `T` or `Vec<T>` is made and lent.
 ///
 /// An argument may be added to a method that has several, and old callers still call it, if it is an `Option` or has

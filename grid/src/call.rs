@@ -25,8 +25,8 @@ use crate::wire::{HandlerId, PayloadBuf};
 /// A call that has not started: awaiting it sends the request and gives the answer. For a stream it gives its halves, once
 /// the remote has answered that it runs the call.
 ///
-/// The arguments are already encoded, so nothing is borrowed from them. It is a future once `.await` or `into_future()` makes it
-/// one: `tokio::spawn` and `join_all` want the latter.
+/// The arguments are already encoded, so nothing is borrowed from them. It is a future once `.await` or `into_future()`
+/// makes it one: `tokio::spawn` and `join_all` want the latter.
 ///
 /// # Cancel safety
 /// Dropping the future cancels the call, here and on the remote, whose handler is dropped too. Whether the handler had

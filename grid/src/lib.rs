@@ -124,7 +124,7 @@
 //!
 //! | target | level | what | fields |
 //! |---|---|---|---|
-//! | `grid::node` | info, warn | a drain begins; calls or detached handlers still run at its end, or a peer does not take what is queued for it | `name`, `links` |
+//! | `grid::node` | info, warn | a drain begins; calls or detached handlers still run at its end, a handler blocks a link, or a peer does not take what is queued for it | `name`, `links` |
 //! | `grid::link` | info | `connected`, `disconnected`, at the start `waiting to be dialled` | `local`, `peer`, `instance`, `why` |
 //! | `grid::link` | warn | connections cannot be accepted: warned once per fault, and anew after a minute without it | `error` |
 //! | `grid::link` | warn, then debug | a peer cannot be connected: warned once per fault, however often it is tried | `local`, `peer`, `why` |

@@ -78,9 +78,9 @@ impl Manager {
     /// [`Timeouts::drain`](crate::Timeouts::drain), writes what is queued and closes the links.
     ///
     /// It takes at most that long, [`Timeouts::write`](crate::Timeouts::write) for what is queued, as long as the drain (and
-    /// a second at least) for a handler that blocks a link, and as long once more for detached handlers. This node begins no calls any more outside of handlers; those that run
-    /// are waited for, streams that it reads included: drop endless ones first, or they are cut at the end of the
-    /// drain. Asking twice is harmless; both wait for the end. A handler that asks is itself waited for: let it spawn a
+    /// a second at least) for a handler that blocks a link, and as long once more for detached handlers. This node begins
+    /// no calls any more outside of handlers; those that run are waited for, streams that it reads included: drop endless
+    /// ones first, or they are cut at the end of the drain. Asking twice is harmless; both wait for the end. A handler that asks is itself waited for: let it spawn a
     /// task.
     ///
     /// # Cancel safety

@@ -9,8 +9,9 @@ use serde_bytes::ByteBuf;
 use super::choices::Choices;
 use crate::codec::decode;
 use crate::error::CodecError;
+use crate::text::TEXT_MAX;
 
-/// Decodes a value of one of some types. What is decoded is what rmp-serde decodes, and neither quotes more than it may.
+/// Decodes a value of one of some types. It is what rmp-serde decodes, or an error of few words.
 pub fn value(bytes: &[u8]) {
     let mut choices = Choices::new(bytes);
     let kind = choices.byte();
@@ -84,6 +85,7 @@ pub(crate) enum Any {
 /// Both read the same, or neither reads anything.
 pub(crate) fn agree<T: DeserializeOwned + std::fmt::Debug>(payload: &[u8]) {
     let (ours, theirs) = (decode::<T>(payload), rmp_serde::from_slice::<T>(payload));
+    assert!(ours.as_ref().err().is_none_or(|error| error.to_string().len() <= TEXT_MAX), "{ours:?}");
     match (&ours, &theirs) {
         (Ok(ours), Ok(theirs)) => assert_eq!(format!("{ours:?}"), format!("{theirs:?}"), "{payload:02x?}"),
         (Err(_), Err(_)) => {}

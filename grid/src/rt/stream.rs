@@ -16,7 +16,7 @@ use super::message::Message;
 use super::opening::Opening;
 use super::outbox::Queued;
 use super::sync::{AtomicWaker, Mutex, MutexGuard, Semaphore};
-use super::wakes::{Wakes, whatever_happens};
+use super::wakes::{Wakes, ignoring_panics};
 use crate::error::Refusal;
 use crate::limits::Timeouts;
 use crate::proto::{
@@ -243,9 +243,9 @@ impl Stream {
 
     /// Lets senders and the reader know that the call has ended.
     fn tell_over(&self) {
-        whatever_happens(|| self.credits.close());
-        whatever_happens(|| self.changed.notify_waiters());
-        whatever_happens(|| self.readable.wake());
+        ignoring_panics(|| self.credits.close());
+        ignoring_panics(|| self.changed.notify_waiters());
+        ignoring_panics(|| self.readable.wake());
     }
 
     /// The opening is queued. Until then the remote is told nothing.

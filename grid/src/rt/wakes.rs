@@ -32,11 +32,11 @@ impl Drop for Wakes {
 
 /// Wakes each, also if a waker of an executor of somebody's own panics: the others would sleep for ever.
 pub(super) fn wake_all(wakers: impl Iterator<Item = Waker>) {
-    wakers.for_each(|waker| whatever_happens(|| waker.wake()));
+    wakers.for_each(|waker| ignoring_panics(|| waker.wake()));
 }
 
 /// The same of what wakes by itself.
-pub(super) fn whatever_happens(wake: impl FnOnce()) {
+pub(super) fn ignoring_panics(wake: impl FnOnce()) {
     let _woken_or_not = catch_unwind(AssertUnwindSafe(wake));
 }
 
